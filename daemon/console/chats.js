@@ -1,0 +1,150 @@
+// The room Chats: campaigns and sessions at the left, the conversation beside them.
+import { html, useState, useEffect, useRef, useMemo, Icon, Problem } from './ui.js';
+import { apply_to_campaign, campaign_of, empty_campaign, listed, mark_read } from './chat_state.js';
+import { Conversation } from './conversation.js';
+import { use_channel, join_sentence } from './channel.js';
+import { preview, read_message } from './message.js';
+import { ago } from './time.js';
+
+/** Where a conversation lives: keeps the campaign that is on show. */
+function link(query, target) {
+  const next = new URLSearchParams();
+  if (query.get('campaign')) next.set('campaign', query.get('campaign'));
+  for (const [key, value] of Object.entries(target)) next.set(key, value);
+  return `#/chats?${next}`;
+}
+
+export function Chats({ realtime, query, ask }) {
+  const campaigns = use_campaigns(ask, realtime);
+  const campaign = query.get('campaign') ?? campaigns.names[0] ?? null;
+  const session = query.get('session');
+  const phone = query.get('phone');
+  const topic = session !== null ? `session:${session}` : phone !== null ? `phone:${phone}` : null;
+  return html`<main class="room chats" data-open=${topic ? 'conversation' : 'list'}>
+    <section class="list" aria-label="Sessions">
+      <${CampaignPicker} campaigns=${campaigns} campaign=${campaign} />
+      <${SessionList} key=${campaign} realtime=${realtime} campaign=${campaign} query=${query} open_id=${session} />
+    </section>
+    <section class="talk" aria-label="Conversation">
+      ${topic
+        ? html`<${Conversation} key=${topic} realtime=${realtime} topic=${topic} link=${(target) => link(query, target)} />`
+        : html`<div class="blank"><${Icon} name="chat" size="40" /><p>Pick a session, or type a number.</p></div>`}
+    </section>
+  </main>`;
+}
+
+/** The names of the campaigns that this token may see. */
+function use_campaigns(ask) {
+  const [state, set_state] = useState({ names: [], is_loaded: false, problem: null });
+  useEffect(() => {
+    let is_gone = false;
+    let timer;
+    const load = async () => {
+      const { body, status, reason } = await ask('api/v1/campaigns');
+      if (is_gone) return;
+      if (body) return set_state({ names: body.campaigns.map((row) => row.campaign), is_loaded: true, problem: null });
+      set_state((before) => ({ ...before, problem: status === 0 ? null : `The campaigns could not be read: ${reason}.` }));
+      timer = setTimeout(load, 5000);
+    };
+    load();
+    return () => {
+      is_gone = true;
+      clearTimeout(timer);
+    };
+  }, []);
+  return state;
+}
+
+function CampaignPicker({ campaigns, campaign }) {
+  const { names, problem, is_loaded } = campaigns;
+  const all = campaign && !names.includes(campaign) ? [campaign, ...names] : names;
+  const pick = (event) => {
+    location.hash = `#/chats?${new URLSearchParams({ campaign: event.target.value })}`;
+  };
+  return html`<div class="picker">
+    <label for="campaign">Campaign</label>
+    ${all.length > 0
+      ? html`<select id="campaign" value=${campaign} onChange=${pick}>
+          ${all.map((name) => html`<option value=${name} key=${name}>${name}</option>`)}</select>`
+      : html`<p class="hint">${is_loaded ? 'No campaign to see.' : 'Loading\u2026'}</p>`}
+    ${problem && html`<${Problem}>${problem}<//>`}
+  </div>`;
+}
+
+function SessionList({ realtime, campaign, query, open_id }) {
+  const [wanted, set_wanted] = useState('');
+  const open = useRef(open_id);
+  open.current = open_id;
+  const { state, problem, set } = use_channel(realtime, campaign && `campaign:${campaign}`, { sessions: 1000 }, {
+    empty: empty_campaign,
+    of_snapshot: campaign_of,
+    apply: (before, table, event) => apply_to_campaign(before, table, event, open.current),
+  });
+  useEffect(() => set((before) => mark_read(before, open_id)), [open_id]);
+  const now = use_now(30_000);
+  const sessions = useMemo(() => listed(state, wanted), [state, wanted]);
+  return html`
+    <${Finder} wanted=${wanted} set_wanted=${set_wanted} link=${(target) => link(query, target)} />
+    ${problem && html`<${Problem}>${join_sentence(problem, 'this campaign')}<//>`}
+    <ul class="sessions">
+      ${sessions.map((entry) => html`<${SessionEntry} key=${entry.row.session_id} entry=${entry} now=${now}
+        href=${link(query, { session: entry.row.session_id })} is_open=${entry.row.session_id === open_id} />`)}
+    </ul>
+    ${state.is_loaded && sessions.length === 0 && html`<p class="hint pad">
+      ${wanted ? 'No session listed here matches.' : 'This campaign has no sessions yet.'}</p>`}
+    ${state.has_more && html`<p class="hint pad">These are the newest 1,000 sessions. Type an id to open any other.</p>`}`;
+}
+
+function SessionEntry({ entry, now, href, is_open }) {
+  const { row, last, phone, unread, at } = entry;
+  const side = last && read_message(last.message).side;
+  const line = last
+    ? `${side === 'agent' ? 'Agent: ' : ''}${preview(last.message)}`
+    : row.last_action || row.action_status || row.session_status || '';
+  return html`<li><a href=${href} aria-current=${is_open ? 'true' : null} class=${unread ? 'unread' : null}>
+    <span class="who"><span class=${`life ${row.session_status === 'active' ? 'active' : ''}`}
+      title=${row.session_status ?? 'no status'}></span><bdi>${phone ?? row.session_id}</bdi></span>
+    <time>${at ? ago(at, now) : ''}</time>
+    <span class="line" dir="auto">${line}</span>
+    ${unread > 0 && html`<span class="count" aria-label=${`${unread} new`}>${unread > 99 ? '99+' : unread}</span>`}
+  </a></li>`;
+}
+
+const k_phone = /^\+?[\d\s().\-/]{5,}$/;
+
+/** One field: filters the list and opens what is typed, as a session id or as a phone number. */
+function Finder({ wanted, set_wanted, link: link_to }) {
+  const text = wanted.trim();
+  const choices = [
+    { icon: 'phone', words: 'Open number', href: link_to({ phone: text }) },
+    { icon: 'chat', words: 'Open session', href: link_to({ session: text }) },
+  ];
+  if (!k_phone.test(text)) choices.shift();
+  const submit = (event) => {
+    event.preventDefault();
+    if (text) open(choices[0].href);
+  };
+  const open = (href) => {
+    location.hash = href;
+    set_wanted('');
+  };
+  return html`<form class="finder" role="search" onSubmit=${submit}>
+    <label class="unseen" for="find">Session id or phone number</label>
+    <${Icon} name="search" />
+    <input id="find" type="search" placeholder="Session id or phone number" autocomplete="off" spellcheck="false"
+      value=${wanted} onInput=${(event) => set_wanted(event.target.value)} />
+    ${text && html`<ul class="choices">${choices.map(({ icon, words, href }) => html`
+      <li key=${words}><a href=${href} onClick=${() => set_wanted('')}>
+        <${Icon} name=${icon} size="16" /><span>${words} <b>${text}</b></span></a></li>`)}</ul>`}
+  </form>`;
+}
+
+function use_now(interval) {
+  const [now, set_now] = useState(() => new Date());
+  useEffect(() => {
+    const timer = setInterval(() => set_now(new Date()), interval);
+    return () => clearInterval(timer);
+  }, []);
+  // Never behind the newest event by more than a render.
+  return Date.now() - now > 1000 ? new Date() : now;
+}
