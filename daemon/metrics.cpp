@@ -1,0 +1,137 @@
+#include "daemon/metrics.hpp"
+
+#include <fmt/format.h>
+
+#include <functional>
+
+namespace pgcast {
+namespace {
+
+/// A description and where its numbers are. Every name, help and label value is a literal of this
+/// file without quotes, backslashes and line breaks, so that nothing needs escaping.
+struct metric {
+  metric_description what;
+  std::function<std::string(const metric_set&, std::size_t)> value;  ///< of the i-th label value
+};
+
+using set = metric_set;
+
+template <class Number>
+std::string show(const Number& number) {
+  return std::to_string(number.value());
+}
+
+std::string show(const duration_gauge& lag) {
+  return fmt::format("{:.6f}", std::chrono::duration<double>(lag.value()).count());
+}
+
+template <class Member>
+metric one(metric_type type, std::string_view name, std::string_view help, Member set::*member) {
+  return {{name, type, help, "", {}},
+          [=](const set& all, std::size_t) { return show(all.*member); }};
+}
+
+template <class Member>
+metric count(std::string_view name, std::string_view help, Member set::*member) {
+  return one(metric_type::counter, name, help, member);
+}
+
+template <class Member>
+metric level(std::string_view name, std::string_view help, Member set::*member) {
+  return one(metric_type::gauge, name, help, member);
+}
+
+template <class Label, std::size_t N>
+metric family(std::string_view name, std::string_view help, std::string_view label,
+              const std::string_view (&values)[N], counter_family<Label, N> set::*member) {
+  return {{name, metric_type::counter, help, label, {std::begin(values), std::end(values)}},
+          [=](const set& all, std::size_t i) { return show((all.*member).at(i)); }};
+}
+
+// In the order of the enumerations.
+constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout",
+                                           "path",      "origin",    "host",
+                                           "token",     "full",      "draining"};
+constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
+constexpr std::string_view k_verdicts[] = {"parked", "closed"};
+constexpr std::string_view k_decisions[] = {"cache", "database"};
+constexpr std::string_view k_polls[] = {"doorbell",       "safety",    "busy",
+                                        "falling_asleep", "poll_only", "reconnected"};
+constexpr std::string_view k_resumes[] = {"ok", "cursor_invalid", "cursor_foreign",
+                                          "cursor_too_old", "cursor_ahead"};
+
+const std::vector<metric>& all_metrics() {
+  static const std::vector<metric> all = {
+      level("pgcast_connections", "Clients connected now.", &set::connections),
+      count("pgcast_connections_total", "Clients accepted after a good handshake.",
+            &set::connections_accepted),
+      family("pgcast_handshakes_refused_total", "Handshakes refused, by reason.", "reason",
+             k_refusals, &set::handshakes_refused),
+      level("pgcast_channels", "Channels joined now.", &set::channels),
+      family("pgcast_joins_total", "Joins answered, by result.", "result", k_joins, &set::joins),
+      count("pgcast_messages_received_total", "Messages that clients sent.",
+            &set::messages_received),
+      count("pgcast_messages_malformed_total", "Messages of clients that could not be read.",
+            &set::messages_malformed),
+      count("pgcast_events_read_total", "Events read from the outbox.", &set::events_read),
+      count("pgcast_events_delivered_total", "Events queued for a client, once for each.",
+            &set::events_delivered),
+      count("pgcast_frames_sent_bytes_total", "Bytes of frames handed to the kernel.",
+            &set::frames_sent_bytes),
+      family("pgcast_slow_clients_total", "Clients whose queue stayed full, by verdict.",
+             "verdict", k_verdicts, &set::slow_clients),
+      count("pgcast_reserved_events_refused_total",
+            "Broadcasts refused because only the daemon speaks under that event name.",
+            &set::reserved_events_refused),
+      count("pgcast_rows_unparsable_total", "Rows of the outbox that could not be parsed.",
+            &set::rows_unparsable),
+      family("pgcast_decisions_total", "Decisions about who sees a row, by where they came from.",
+             "source", k_decisions, &set::decisions),
+      level("pgcast_source_up", "1 while the reader is connected to the database.",
+            &set::source_up),
+      family("pgcast_source_polls_total", "Reads of the outbox, by what caused them.", "reason",
+             k_polls, &set::source_polls),
+      count("pgcast_doorbells_total", "Notifications that woke the reader.", &set::doorbells),
+      count("pgcast_source_reconnects_total", "Connections to the database made again.",
+            &set::source_reconnects),
+      level("pgcast_source_lag_seconds", "Age of the oldest event that is not yet delivered.",
+            &set::source_lag),
+      level("pgcast_queued_frame_bytes", "Bytes of frames that wait for clients.",
+            &set::queued_frame_bytes),
+      count("pgcast_snapshots_total", "Snapshots sent.", &set::snapshots),
+      family("pgcast_resumes_total", "Resumes asked for, by result.", "result", k_resumes,
+             &set::resumes),
+      level("pgcast_outbox_default_partition_rows",
+            "Rows in the outbox's default partition; more than 0 means that maintenance is late.",
+            &set::outbox_default_partition_rows),
+  };
+  return all;
+}
+
+}  // namespace
+
+std::span<const metric_description> metric_list() {
+  static const std::vector<metric_description> list = [] {
+    std::vector<metric_description> descriptions;
+    for (const auto& m : all_metrics()) descriptions.push_back(m.what);
+    return descriptions;
+  }();
+  return list;
+}
+
+std::string render_metrics(const metric_set& all) {
+  std::string text;
+  auto out = std::back_inserter(text);
+  for (const auto& [what, value] : all_metrics()) {
+    const auto type = what.type == metric_type::counter ? "counter" : "gauge";
+    fmt::format_to(out, "# HELP {0} {1}\n# TYPE {0} {2}\n", what.name, what.help, type);
+    if (what.label.empty()) fmt::format_to(out, "{} {}\n", what.name, value(all, 0));
+    for (std::size_t i = 0; i < what.values.size(); ++i) {
+      fmt::format_to(out, "{}{{{}=\"{}\"}} {}\n", what.name, what.label, what.values[i],
+                     value(all, i));
+    }
+  }
+  return text;
+}
+
+}  // namespace pgcast
