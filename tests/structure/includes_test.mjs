@@ -1,0 +1,124 @@
+// Who may include whom: data flows through the pipe, includes point down the stairs.
+//
+// A file of daemon/ includes only files of a strictly lower floor. Parts of one type on the same
+// floor that belong together are named together in one entry. A new file must be entered here.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+
+// floor -> groups; a group is one type and the files that only it uses.
+const floors = [
+  /* 0 */ [['protocol/*']],
+  /* 1 */ [
+    ['config', 'config_text', 'settings'], ['log'], ['metrics'], ['systemd'], ['event_sink'],
+    ['with_timeout'], ['embedded'], ['asio'],
+  ],
+  /* 2 */ [['pg_connection'], ['client_socket']],
+  /* 3 */ [['reader'], ['snapshot'], ['authorizer'], ['hub']],
+  /* 4 */ [['connection']],
+  /* 5 */ [['http']],
+  /* 6 */ [['listener']],
+  /* 7 */ [['shard']],
+  /* 8 */ [['main']],
+];
+
+// Pairs that must not know each other although the floors would allow it.
+const strangers = [['reader', 'hub'], ['hub', 'connection']];
+
+// What a folder may take from outside; everything else is an error.
+const forbidden_in_protocol = /^(boost\/(asio|beast)|libpq|libpq-fe|spdlog|systemd\/|CLI\/|toml)/;
+
+const root = process.env.PGCAST_SOURCE_DIR ?? path.resolve(import.meta.dirname ?? '.', '../..');
+
+function sources(folder) {
+  return fs.readdirSync(path.join(root, folder), { withFileTypes: true, recursive: false })
+    .filter((entry) => entry.isFile() && /\.(hpp|cpp)$/.test(entry.name))
+    .map((entry) => `${folder}/${entry.name}`)
+    .sort();
+}
+
+function includes(file) {
+  const text = fs.readFileSync(path.join(root, file), 'utf8');
+  return [...text.matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map((match) => match[1]);
+}
+
+const stem = (file) => path.basename(file).replace(/\.(hpp|cpp)$/, '');
+
+// file -> { floor, group }, or undefined for a file that is in no entry.
+function place(file) {
+  if (file.startsWith('protocol/')) return { floor: 0, group: 'protocol' };
+  for (const [floor, groups] of floors.entries()) {
+    const group = groups.find((names) => names.includes(stem(file)));
+    if (group) return { floor, group: group[0] };
+  }
+  return undefined;
+}
+
+const files = [...sources('protocol'), ...sources('daemon')];
+
+test('EveryFile_HasAFloor', () => {
+  assert.deepEqual(files.filter((file) => !place(file)), []);
+});
+
+test('EveryFloor_NamesOnlyFilesThatExist', () => {
+  const names = new Set(files.map(stem));
+  assert.deepEqual(floors.slice(1).flat(2).filter((name) => !names.has(name)), []);
+});
+
+test('Include_PointsDownTheStairs', () => {
+  const wrong = [];
+  for (const file of files) {
+    const here = place(file);
+    for (const name of includes(file).filter((other) => /^(protocol|daemon|tests)\//.test(other))) {
+      const there = place(name);
+      const is_down = here && there && (there.floor < here.floor ||
+        (there.floor === here.floor && there.group === here.group));
+      if (!is_down || !files.includes(name)) wrong.push(`${file} includes ${name}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('Include_IsNeverCircular', () => {
+  const headers = files.filter((file) => file.endsWith('.hpp'));
+  const state = new Map();
+  const circles = [];
+  const walk = (file, trail) => {
+    if (state.get(file) === 'done') return;
+    if (trail.includes(file)) {
+      circles.push([...trail.slice(trail.indexOf(file)), file].join(' -> '));
+      return;
+    }
+    includes(file).filter((name) => headers.includes(name))
+      .forEach((name) => walk(name, [...trail, file]));
+    state.set(file, 'done');
+  };
+  headers.forEach((file) => walk(file, []));
+  assert.deepEqual(circles, []);
+});
+
+test('Strangers_StayStrangers', () => {
+  const wrong = [];
+  for (const file of files) {
+    for (const [one, other] of strangers) {
+      if (stem(file) === one && includes(file).includes(`daemon/${other}.hpp`)) {
+        wrong.push(`${file} includes ${other}`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('Protocol_KnowsNoSocketNoDatabaseNoLog', () => {
+  const wrong = sources('protocol').flatMap((file) => includes(file)
+    .filter((name) => forbidden_in_protocol.test(name)).map((name) => `${file} includes ${name}`));
+  assert.deepEqual(wrong, []);
+});
+
+test('BeastWebSocket_IsCompiledInOneFileAtMost', () => {
+  const users = files.filter((file) => includes(file).some((name) =>
+    /^boost\/beast(\.hpp$|\/websocket)/.test(name)));
+  assert.ok(users.length <= 1, users.join(', '));
+});
