@@ -1,0 +1,79 @@
+-- pgcast, part 4 of 4: first rows, triggers on the tables, privileges.
+
+INSERT INTO pgcast.meta (schema_version, epoch, cursor_key, system_identifier, timeline)
+SELECT 1, pgcast.random_epoch(),
+       sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+              || uuid_send(gen_random_uuid())),
+       s.system_identifier, s.timeline
+FROM pgcast.server_state() s
+WHERE NOT EXISTS (SELECT FROM pgcast.meta);
+UPDATE pgcast.meta SET schema_version = 1 WHERE schema_version <> 1;
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pgcast.incarnation) THEN
+    INSERT INTO pgcast.incarnation (number, first_xid) VALUES (1, '3');
+    INSERT INTO pgcast.marker DEFAULT VALUES;
+    PERFORM pgcast.advance_id();
+  END IF;
+  PERFORM pgcast.maintain('1000 years');  -- makes partitions, drops none
+END $$;
+
+SET LOCAL client_min_messages = notice;
+
+-- The recruiting tables, and once more what was relayed before.
+DO $$
+DECLARE
+  missing text[] := '{}';
+  wanted record;
+BEGIN
+  FOR wanted IN
+    SELECT * FROM (VALUES
+      ('public', 'session_info', 'session_id', 'campaign', ''),
+      ('public', 'chat_history', 'session_id', '', ''),
+      ('public', 'call_info', 'session_id', '', ''),
+      ('public', 'session_objective_events', 'session_id', '', ''),
+      ('public', 'campaigns', 'session_id', 'campaign', ''),
+      ('public', 'campaign_info', '', 'campaign', ''),
+      ('public', 'numbers', 'session_id', '', 'phone_number'))
+      AS v(schema_name, table_name, session_column, campaign_column, phone_column)
+    UNION ALL
+    SELECT * FROM pgcast.relation r
+    WHERE r.schema_name <> 'public'
+       OR r.table_name NOT IN ('session_info', 'chat_history', 'call_info', 'campaigns',
+                               'session_objective_events', 'campaign_info', 'numbers')
+  LOOP
+    IF to_regclass(format('%I.%I', wanted.schema_name, wanted.table_name)) IS NULL THEN
+      missing := missing || format('%I.%I', wanted.schema_name, wanted.table_name);
+    ELSE
+      PERFORM pgcast.relay(format('%I.%I', wanted.schema_name, wanted.table_name)::regclass,
+                           wanted.session_column, wanted.campaign_column, wanted.phone_column);
+    END IF;
+  END LOOP;
+  IF missing <> '{}' THEN
+    RAISE NOTICE 'pgcast: no such table, not relayed: %', array_to_string(missing, ', ')
+      USING HINT = 'Create the missing tables, then run pgcast install again.';
+  END IF;
+END $$;
+
+-- Only the owner, and who the owner grants it to, reads the outbox. A trigger function needs no
+-- privilege when it fires, so writes of any role are captured.
+REVOKE ALL ON SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM PUBLIC;
+
+DO $$  -- default privileges of the database may have granted more than PUBLIC has
+DECLARE
+  api_role text;
+BEGIN
+  FOR api_role IN
+    SELECT quote_ident(rolname) FROM pg_roles
+    WHERE rolname IN ('anon', 'authenticated', 'service_role', 'authenticator')
+  LOOP
+    EXECUTE 'REVOKE ALL ON SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM ' || api_role;
+  END LOOP;
+END $$;

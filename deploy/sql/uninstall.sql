@@ -1,0 +1,25 @@
+-- Removes pgcast from a database: its triggers and the schema pgcast with all that is in it.
+-- Runs in one transaction, also where nothing is installed. lock_not_available, and nothing
+-- changed, when a relayed table is in use by a long transaction.
+
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
+SET LOCAL lock_timeout = '2s';
+
+DO $$
+DECLARE
+  target regclass;
+BEGIN
+  PERFORM pg_advisory_xact_lock(8099551725049085954);
+  IF to_regprocedure('pgcast.capture()') IS NOT NULL THEN
+    FOR target IN
+      SELECT DISTINCT t.tgrelid FROM pg_trigger t
+      WHERE t.tgfoid = to_regprocedure('pgcast.capture()') AND t.tgparentid = 0
+    LOOP
+      PERFORM pgcast.unrelay(target);
+    END LOOP;
+  END IF;
+END $$;
+
+DROP SCHEMA IF EXISTS pgcast CASCADE;
