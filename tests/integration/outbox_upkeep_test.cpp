@@ -1,0 +1,207 @@
+// What the daemon calls: attach() after every kind of restart, maintain(), normalize_phone().
+
+#include "tests/integration/outbox_fixture.hpp"
+
+#include <chrono>
+#include <thread>
+
+namespace pgcast::test {
+namespace {
+
+class outbox_upkeep : public outbox_test {
+ protected:
+  struct attached {
+    std::string epoch;
+    int incarnation = 0;
+    std::string cursor_key;
+    bool operator==(const attached&) const = default;
+  };
+
+  attached attach() const {
+    const auto row = sql(connect_as("postgres"), "SELECT * FROM pgcast.attach()").at(0);
+    return {row[0].value(), std::stoi(row[1].value()), row[2].value()};
+  }
+
+  long long number(const std::string& query) const { return std::stoll(sql_value(connect_as("postgres"), query)); }
+
+  long long write() const {
+    return number("INSERT INTO chat_history (session_id) VALUES ('s') RETURNING pg_current_xact_id()");
+  }
+
+  void restart(postgres_server::shutdown how) {
+    server_.stop(how);
+    server_.start();
+    owner_ = connect_as("postgres");
+  }
+};
+
+TEST_F(outbox_upkeep, Attach_GivesTheSameUntilACrash) {
+  const attached first = attach();
+  EXPECT_EQ(first.incarnation, 1);
+  EXPECT_EQ(number("SELECT first_xid FROM pgcast.incarnation"), 3);
+  EXPECT_EQ(attach(), first);
+  restart(postgres_server::shutdown::fast);
+  EXPECT_EQ(attach(), first);
+}
+
+TEST_F(outbox_upkeep, AttachAfterImmediateStop_CountsReusedTransactionIdsAsNew) {
+  const attached before = attach();
+  const long long kept = write();
+  const sql_connection loser = connect_as("postgres");
+  long long undone = 0;
+  for (int i = 0; i < 5; ++i) {
+    sql(loser, "BEGIN; INSERT INTO chat_history (session_id) VALUES ('undone')");
+    undone = std::stoll(sql_value(loser, "SELECT pg_current_xact_id()"));
+    sql(loser, "ROLLBACK");
+  }
+  restart(postgres_server::shutdown::immediate);
+  const long long last_id = number("SELECT max(id) FROM pgcast.outbox");
+
+  const long long again = write();  // before any reader is back
+  const attached after = attach();
+  EXPECT_EQ(after.epoch, before.epoch);
+  EXPECT_EQ(after.cursor_key, before.cursor_key);
+  EXPECT_EQ(after.incarnation, 2);
+  const long long from = number("SELECT first_xid FROM pgcast.incarnation WHERE number = 2");
+  EXPECT_GT(from, kept);
+  EXPECT_LE(from, again);
+  EXPECT_LE(from, undone) << "nothing was handed out again: the test shows less than it should";
+  EXPECT_EQ(attach(), after);
+  write();
+  EXPECT_GT(number("SELECT max(id) FROM pgcast.outbox"), last_id);
+}
+
+TEST_F(outbox_upkeep, AttachAfterKilledBackend_IsANewIncarnation) {
+  const attached before = attach();
+  const long long kept = write();
+  server_.kill_backend(connect_as("postgres").backend_pid());
+  owner_ = connect_as("postgres");
+  const attached after = attach();
+  EXPECT_EQ(after.epoch, before.epoch);
+  EXPECT_EQ(after.incarnation, 2);
+  EXPECT_GT(number("SELECT first_xid FROM pgcast.incarnation WHERE number = 2"), kept);
+  EXPECT_LE(number("SELECT first_xid FROM pgcast.incarnation WHERE number = 2"), write());
+}
+
+TEST_F(outbox_upkeep, AttachAfterCrashAndLaterCheckpoint_IsANewEpoch) {
+  const attached before = attach();
+  restart(postgres_server::shutdown::immediate);
+  write();
+  sql(sql_connection(server_.conninfo(database_, "supabase_admin")), "CHECKPOINT");
+  const attached after = attach();
+  EXPECT_NE(after.epoch, before.epoch);
+  EXPECT_EQ(after.incarnation, 2);
+  EXPECT_EQ(attach(), after);
+}
+
+TEST_F(outbox_upkeep, AttachAfterCrashAndCleanRestart_IsANewEpoch) {
+  const attached before = attach();
+  restart(postgres_server::shutdown::immediate);
+  write();
+  restart(postgres_server::shutdown::fast);  // its checkpoint looks like that of recovery
+  EXPECT_NE(attach().epoch, before.epoch);
+}
+
+TEST_F(outbox_upkeep, AttachOfFourReadersAtOnce_MakesOneIncarnation) {
+  restart(postgres_server::shutdown::immediate);
+  std::vector<attached> seen(4);
+  std::vector<std::thread> readers;
+  for (attached& one : seen) {
+    readers.emplace_back([this, &one] { one = attach(); });
+  }
+  for (std::thread& reader : readers) {
+    reader.join();
+  }
+  EXPECT_EQ(seen[0].incarnation, 2);
+  EXPECT_EQ(seen, std::vector<attached>(4, seen[0]));
+}
+
+TEST_F(outbox_upkeep, AttachOnAnotherServer_IsANewEpochWithoutGhosts) {
+  const attached before = attach();
+  write();
+  sql(owner_, "INSERT INTO pgcast.outbox (xid, schema_name, table_name, operation)"
+              " VALUES ('900000000000', 'public', 'from_the_future', 'I');"
+              "UPDATE pgcast.meta SET system_identifier = system_identifier - 1");
+  const long long last_id = number("SELECT max(id) FROM pgcast.outbox");
+  const attached after = attach();
+  EXPECT_NE(after.epoch, before.epoch);
+  EXPECT_EQ(after.incarnation, 2);
+  EXPECT_EQ(number("SELECT first_xid FROM pgcast.incarnation WHERE number = 2"), 3);
+  EXPECT_EQ(events(), lines{"chat_history I"});
+  EXPECT_EQ(attach(), after);
+  write();
+  EXPECT_GT(number("SELECT max(id) FROM pgcast.outbox"), last_id);
+}
+
+TEST_F(outbox_upkeep, AttachOnAnotherTimeline_IsANewEpoch) {
+  const attached before = attach();
+  sql(owner_, "UPDATE pgcast.meta SET timeline = timeline + 1");
+  EXPECT_NE(attach().epoch, before.epoch);
+}
+
+TEST_F(outbox_upkeep, Maintain_MakesPartitionsAheadAndDropsExpiredOnes) {
+  sql(owner_, "CREATE TABLE pgcast.outbox_20200101 PARTITION OF pgcast.outbox"
+              " FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');"
+              "DO $$ BEGIN EXECUTE 'DROP TABLE pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC' + '2 days', 'YYYYMMDD');"
+              "END $$; SET TimeZone = 'Pacific/Kiritimati'");
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('100 years')"), (sql_rows{{"1", "0", "0"}}));
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('24 hours')"), (sql_rows{{"0", "1", "0"}}));
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('0')"), (sql_rows{{"0", "0", "0"}}));
+  write();
+  EXPECT_EQ(events("tableoid::regclass = ('pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'))::regclass"),
+            lines{"t"});
+  EXPECT_EQ(sql_value(owner_, "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+                              " JOIN pg_inherits p ON p.inhrelid = i.indexrelid"
+                              " WHERE c.relname ~ '^outbox_[0-9]{8}$'"),
+            "21")
+      << "seven indexes a day";
+}
+
+TEST_F(outbox_upkeep, MaintainWhileReadersHoldLocks_SkipsAndGoesOn) {
+  sql(owner_, "CREATE TABLE pgcast.outbox_20200101 PARTITION OF pgcast.outbox"
+              " FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')");
+  const sql_connection reader = connect_as("postgres");
+  sql(reader, "BEGIN; SELECT * FROM pgcast.outbox");
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "0"}}));
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
+  sql(reader, "COMMIT");
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "1", "0"}}));
+}
+
+TEST_F(outbox_upkeep, MaintainWithRowsInDefault_CountsAndKeepsThem) {
+  sql(owner_, "DO $$ BEGIN EXECUTE 'DROP TABLE pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD'); END $$");
+  write();
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "1"}}));
+  EXPECT_EQ(events(), lines{"chat_history I"});
+}
+
+TEST_F(outbox_upkeep, MaintainWithNegativeRetention_IsRefused) {
+  EXPECT_THROW(sql(owner_, "SELECT pgcast.maintain('-1 day')"), sql_error);
+}
+
+TEST_F(outbox_upkeep, NormalizePhone_ComparesNumbersAsDigits) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"+447700900123", "+447700900123"},
+      {"00447700900123", "+447700900123"},
+      {"+44 (7700) 900-123", "+447700900123"},
+      {"+44\u00A07700\u2013900\u2212123", "+447700900123"},
+      {"0044.7700/900\t[123]", "+447700900123"},
+      {"07700 900123", "07700900123"},
+      {"447700900123", "447700900123"},
+      {"", ""},
+      {"00", "00"},
+      {"+", "+"},
+      {"+44+7", "+44+7"},
+      {"call me: 07700", "call me: 07700"},
+      {"user@example.com", "user@example.com"},
+      {"\u0660\u0661", "\u0660\u0661"},
+  };
+  for (const auto& [number, expected] : cases) {
+    EXPECT_EQ(sql(owner_, "SELECT pgcast.normalize_phone($1)", {number}), (sql_rows{{expected}})) << number;
+  }
+  EXPECT_EQ(sql_value(owner_, "SELECT pgcast.normalize_phone(NULL)"), "<null>");
+}
+
+}  // namespace
+}  // namespace pgcast::test
