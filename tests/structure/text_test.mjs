@@ -22,6 +22,7 @@ function walk(folder) {
 const files = walk('.').filter((file) => !binary.test(file));
 const own = files.filter((file) => !/(^|\/)(vendor|data)\/|package-lock\.json$/.test(file));
 const code = own.filter((file) => /\.(hpp|cpp)$/.test(file));
+const product = code.filter((file) => /^(daemon|protocol)\//.test(file));
 const read = (file) => fs.readFileSync(path.join(root, file), 'utf8');
 
 // "file:line: text" of every line that matches.
@@ -44,11 +45,11 @@ test('Text_EndsWithOneNewline', () => {
 });
 
 test('Code_HasAtMostHundredColumns', () => {
-  none(lines_with(code, /^.{101,}$/u));
+  none(lines_with(product, /^(?!\/\/\/ \|).{101,}$/u));  // a table in a comment may be wider
 });
 
 test('Code_FilesAreSplitAtFourHundredLines', () => {
-  none(code.filter((file) => read(file).split('\n').length > 401));
+  none(product.filter((file) => read(file).split('\n').length > 401));
 });
 
 test('Code_HeadersAreGuardedByPragma', () => {
@@ -74,7 +75,7 @@ test('SampleNumbers_AreThoseSetAsideForFiction', () => {
 });
 
 test('Deprecated_IsTheNameOfNoTableInTheCode', () => {
-  none(lines_with(code.filter((file) => /^(daemon|protocol)\//.test(file)), /"DEPRECATED"/));
+  none(lines_with(product, /"DEPRECATED"/));
 });
 
 // The names of a table in docs/ and those in the code are the same set.
