@@ -21,9 +21,9 @@ constexpr std::size_t k_secret_file_bytes = 64 * 1024;
 /// One value as somebody wrote it, before it is parsed.
 struct given {
   std::string text;
-  std::string origin;         ///< as in config_entry
-  std::string written_as;     ///< for sentences: "pgcast.toml:3: server.drain", "PGCAST_DRAIN"
-  bool is_in_file = false;    ///< text is the path of a file that holds the value
+  std::string origin;       ///< as in config_entry
+  std::string written_as;   ///< for sentences: "pgcast.toml:3: server.drain", "PGCAST_DRAIN"
+  bool is_in_file = false;  ///< text is the path of a file that holds the value
 };
 
 using layer = std::map<std::string, given>;  ///< by key
@@ -32,8 +32,8 @@ error invalid(std::string sentence) { return {errc::config_invalid, std::move(se
 
 const setting* find_setting(std::string_view key) {
   const auto all = settings();
-  const auto found = std::find_if(all.begin(), all.end(),
-                                  [&](const setting& s) { return s.key == key; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const setting& s) { return s.key == key; });
   return found == all.end() ? nullptr : &*found;
 }
 
@@ -171,15 +171,14 @@ result<layer> read_file(const std::string& file) {
     const toml::table table = toml::parse(content.str(), file);
     std::vector<file_key> keys;
     collect(table, "", keys);
-    std::stable_sort(keys.begin(), keys.end(), [](const file_key& a, const file_key& b) {
-      return line_of(a) < line_of(b);
-    });
+    std::stable_sort(keys.begin(), keys.end(),
+                     [](const file_key& a, const file_key& b) { return line_of(a) < line_of(b); });
     for (const auto& key : keys) {
       if (const auto added = add_file_key(key, file, values); !added) return added.error();
     }
   } catch (const toml::parse_error& e) {
-    return invalid(file + ":" + std::to_string(e.source().begin.line) + ": not valid TOML: " +
-                   std::string(e.description()));
+    return invalid(file + ":" + std::to_string(e.source().begin.line) +
+                   ": not valid TOML: " + std::string(e.description()));
   }
   return values;
 }
@@ -261,8 +260,7 @@ result<void> apply(const setting& s, const given& value, config& c) {
 }
 
 std::string origin_of(const given& value) {
-  return value.is_in_file ? "file " + value.text + ", named by " + value.written_as
-                          : value.origin;
+  return value.is_in_file ? "file " + value.text + ", named by " + value.written_as : value.origin;
 }
 
 /// What no key can say alone.
@@ -282,8 +280,9 @@ result<void> check_together(const config& c) {
                    "; give them different addresses");
   }
   if (c.limits.queue_bytes > c.limits.queues_bytes) {
-    return invalid("limits.queue_bytes is larger than limits.queues_bytes; one client's queue "
-                   "must fit into what all may use");
+    return invalid(
+        "limits.queue_bytes is larger than limits.queues_bytes; one client's queue "
+        "must fit into what all may use");
   }
   return {};
 }
@@ -324,14 +323,16 @@ result<loaded_config> load_config(const std::string& file,
 
 result<void> check_serving(const config& c) {
   if (c.mode == auth_mode::rls && c.tokens.secrets.empty()) {
-    return invalid("auth.jwt_secret is not set; put the secret that signs your tokens into "
-                   "PGCAST_JWT_SECRET, PGCAST_JWT_SECRET_FILE or the configuration file");
+    return invalid(
+        "auth.jwt_secret is not set; put the secret that signs your tokens into "
+        "PGCAST_JWT_SECRET, PGCAST_JWT_SECRET_FILE or the configuration file");
   }
   const auto clients = parse_listen(c.listen);
   if (c.mode == auth_mode::off && (!clients || !clients->is_loopback())) {
-    return invalid("auth.mode = off treats everybody as service_role and so needs a loopback "
-                   "listener, but server.listen is " + c.listen +
-                   "; listen on 127.0.0.1 or use auth.mode = rls");
+    return invalid(
+        "auth.mode = off treats everybody as service_role and so needs a loopback "
+        "listener, but server.listen is " +
+        c.listen + "; listen on 127.0.0.1 or use auth.mode = rls");
   }
   return {};
 }

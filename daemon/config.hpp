@@ -23,26 +23,26 @@ struct limit_config {
   std::size_t header_bytes = 32 * 1024;
   std::size_t message_bytes = 5'000'000;
   unsigned fragments = 1'024;
-  unsigned channels = 100;                          ///< a client
-  std::size_t queue_bytes = 1024 * 1024;            ///< a client
-  std::size_t queues_bytes = 64 * 1024 * 1024;      ///< all clients; the reader pauses above
+  unsigned channels = 100;                      ///< a client
+  std::size_t queue_bytes = 1024 * 1024;        ///< a client
+  std::size_t queues_bytes = 64 * 1024 * 1024;  ///< all clients; the reader pauses above
   std::chrono::milliseconds handshake{10'000};
-  std::chrono::milliseconds idle{45'000};           ///< a silent peer is pinged, then dropped
-  std::chrono::milliseconds slow_client{2'000};     ///< a full queue for this long parks the client
-  unsigned database_connections = 2;                ///< a thread, for joins and decisions
+  std::chrono::milliseconds idle{45'000};        ///< a silent peer is pinged, then dropped
+  std::chrono::milliseconds slow_client{2'000};  ///< a full queue for this long parks the client
+  unsigned database_connections = 2;             ///< a thread, for joins and decisions
 };
 
 /// The whole configuration, valid and immutable.
 struct config {
-  std::string database_url;                          ///< "" = libpq's own defaults
+  std::string database_url;  ///< "" = libpq's own defaults
   std::string listen = "127.0.0.1:4000";
   std::string admin_listen = "127.0.0.1:4001";
-  unsigned threads = 0;                              ///< never 0 after load
-  std::vector<std::string> allowed_origins;          ///< empty = same origin and loopback
+  unsigned threads = 0;                      ///< never 0 after load
+  std::vector<std::string> allowed_origins;  ///< empty = same origin and loopback
   std::vector<std::string> trusted_proxies;
   std::chrono::milliseconds drain{5'000};
   auth_mode mode = auth_mode::rls;
-  token_rules tokens;                                ///< secrets, roles, api keys
+  token_rules tokens;  ///< secrets, roles, api keys
   std::chrono::milliseconds auth_cache{30'000};
   std::chrono::seconds retention{86'400};
   std::chrono::milliseconds stats_interval{250};

@@ -88,8 +88,10 @@ std::optional<milliseconds> parse_duration(std::string_view text) {
   if (digits == 0 || digits == std::string_view::npos) return std::nullopt;
   const auto number = parse_number<std::int64_t>(text.substr(0, digits));
   const auto unit = text.substr(digits);
-  for (const auto& [name, factor] : {std::pair{"ms", milliseconds(1)}, {"s", milliseconds(1s)},
-                                     {"m", milliseconds(1min)}, {"h", milliseconds(1h)},
+  for (const auto& [name, factor] : {std::pair{"ms", milliseconds(1)},
+                                     {"s", milliseconds(1s)},
+                                     {"m", milliseconds(1min)},
+                                     {"h", milliseconds(1h)},
                                      {"d", milliseconds(24h)}}) {
     if (unit != name) continue;
     if (!number || *number > 100LL * 365 * 24 * 3600 * 1000 / factor.count()) return std::nullopt;

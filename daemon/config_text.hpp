@@ -14,9 +14,9 @@ namespace pgcast {
 
 /// Where the clients or the operators come in.
 struct listen_address {
-  std::string host;         ///< IPv4 or IPv6 without brackets; "" for a Unix socket
-  std::uint16_t port = 0;   ///< 0 = any free port
-  std::string unix_path;    ///< of "unix:/path"
+  std::string host;        ///< IPv4 or IPv6 without brackets; "" for a Unix socket
+  std::uint16_t port = 0;  ///< 0 = any free port
+  std::string unix_path;   ///< of "unix:/path"
 
   /// True where only this machine can connect.
   bool is_loopback() const;

@@ -20,10 +20,14 @@ using spdlog::level::level_enum;
 std::string_view level_name(level_enum level) {
   switch (level) {
     case level_enum::trace:
-    case level_enum::debug: return "debug";
-    case level_enum::info: return "info";
-    case level_enum::warn: return "warn";
-    default: return "error";
+    case level_enum::debug:
+      return "debug";
+    case level_enum::info:
+      return "info";
+    case level_enum::warn:
+      return "warn";
+    default:
+      return "error";
   }
 }
 
@@ -31,11 +35,16 @@ std::string_view level_name(level_enum level) {
 std::string_view priority_prefix(level_enum level) {
   switch (level) {
     case level_enum::trace:
-    case level_enum::debug: return "<7>";
-    case level_enum::info: return "<6>";
-    case level_enum::warn: return "<4>";
-    case level_enum::critical: return "<2>";
-    default: return "<3>";
+    case level_enum::debug:
+      return "<7>";
+    case level_enum::info:
+      return "<6>";
+    case level_enum::warn:
+      return "<4>";
+    case level_enum::critical:
+      return "<2>";
+    default:
+      return "<3>";
   }
 }
 
@@ -85,14 +94,20 @@ std::string escape_control_characters(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     // U+0080 to U+009F are controls, too; in UTF-8 they are 0xc2 and the code.
-    const bool starts_c1 = is_utf8 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (byte == '\n') escaped += "\\n";
-    else if (byte == '\r') escaped += "\\r";
-    else if (byte == '\t') escaped += "\\t";
-    else if (starts_c1) escaped += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
+    const bool starts_c1 =
+        is_utf8 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (byte == '\n')
+      escaped += "\\n";
+    else if (byte == '\r')
+      escaped += "\\r";
+    else if (byte == '\t')
+      escaped += "\\t";
+    else if (starts_c1)
+      escaped += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
     else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_utf8))
       escaped += fmt::format("\\x{:02x}", byte);
-    else escaped += text[i];
+    else
+      escaped += text[i];
   }
   return escaped;
 }

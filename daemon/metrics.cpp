@@ -49,9 +49,8 @@ metric family(std::string_view name, std::string_view help, std::string_view lab
 }
 
 // In the order of the enumerations.
-constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout",
-                                           "path",      "origin",    "host",
-                                           "token",     "full",      "draining"};
+constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", "path",    "origin",
+                                           "host",      "token",     "full",    "draining"};
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_verdicts[] = {"parked", "closed"};
 constexpr std::string_view k_decisions[] = {"cache", "database"};
@@ -78,8 +77,8 @@ const std::vector<metric>& all_metrics() {
             &set::events_delivered),
       count("pgcast_frames_sent_bytes_total", "Bytes of frames handed to the kernel.",
             &set::frames_sent_bytes),
-      family("pgcast_slow_clients_total", "Clients whose queue stayed full, by verdict.",
-             "verdict", k_verdicts, &set::slow_clients),
+      family("pgcast_slow_clients_total", "Clients whose queue stayed full, by verdict.", "verdict",
+             k_verdicts, &set::slow_clients),
       count("pgcast_reserved_events_refused_total",
             "Broadcasts refused because only the daemon speaks under that event name.",
             &set::reserved_events_refused),

@@ -103,11 +103,11 @@ enum class metric_type { counter, gauge };
 
 /// What operators read about one metric.
 struct metric_description {
-  std::string_view name;                ///< "pgcast_joins_total"
+  std::string_view name;  ///< "pgcast_joins_total"
   metric_type type;
   std::string_view help;
-  std::string_view label;               ///< "" or the one label's name
-  std::vector<std::string_view> values; ///< of the label
+  std::string_view label;                ///< "" or the one label's name
+  std::vector<std::string_view> values;  ///< of the label
 };
 
 /// All metrics, in the order of docs/metrics.md. Valid for ever.

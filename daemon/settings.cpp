@@ -36,8 +36,13 @@ struct label {
 setting make_setting(label l, std::string accepted,
                      std::function<bool(std::string_view, config&)> parse,
                      std::function<std::string(const config&)> format) {
-  return {std::move(l.key),     std::move(l.short_environment), std::move(accepted),
-          std::move(l.purpose), false, std::move(parse), std::move(format)};
+  return {std::move(l.key),
+          std::move(l.short_environment),
+          std::move(accepted),
+          std::move(l.purpose),
+          false,
+          std::move(parse),
+          std::move(format)};
 }
 
 /// `field` gives the member of a config, const or not.
@@ -52,11 +57,10 @@ setting duration(label l, milliseconds min, milliseconds max, Field field) {
     field(c) = converted;
     return true;
   };
-  return make_setting(
-      std::move(l),
-      "a duration from " + format_duration(min) + " to " + format_duration(max) +
-          ", a whole number with ms, s, m, h or d",
-      parse, [=](const config& c) { return format_duration(field(c)); });
+  return make_setting(std::move(l),
+                      "a duration from " + format_duration(min) + " to " + format_duration(max) +
+                          ", a whole number with ms, s, m, h or d",
+                      parse, [=](const config& c) { return format_duration(field(c)); });
 }
 
 template <class Field>
@@ -202,24 +206,27 @@ const words<log_format> k_formats = {{"auto", log_format::automatic},
                                      {"journald", log_format::journald}};
 
 void add_server(std::vector<setting>& all) {
-  all.push_back(address({"server.listen", "PGCAST_LISTEN", "where clients connect"},
-                        [](auto& c) -> auto& { return c.listen; }));
-  all.push_back(address({"server.admin_listen", "PGCAST_ADMIN_LISTEN",
-                         "health and metrics; never public"},
-                        [](auto& c) -> auto& { return c.admin_listen; }));
-  all.push_back(count({"server.threads", "PGCAST_THREADS", "threads that serve clients"}, 1, 1'024,
-                      [](auto& c) -> auto& { return c.threads; }));
-  all.push_back(list({"server.allowed_origins", "PGCAST_ALLOWED_ORIGINS",
-                      "origins of browsers; empty: the same origin and loopback"},
-                     "a comma list of origins such as https://app.example, or *", is_origin,
-                     [](auto& c) -> auto& { return c.allowed_origins; }));
-  all.push_back(list({"server.trusted_proxies", "PGCAST_TRUSTED_PROXIES",
-                      "proxies whose X-Forwarded-For counts"},
-                     "a comma list of IP addresses or networks such as 10.0.0.0/8", is_network,
-                     [](auto& c) -> auto& { return c.trusted_proxies; }));
-  all.push_back(duration({"server.drain", "PGCAST_DRAIN",
-                          "clients are told to go over this time at SIGTERM"},
-                         0s, 10min, [](auto& c) -> auto& { return c.drain; }));
+  all.push_back(address(
+      {"server.listen", "PGCAST_LISTEN", "where clients connect"},
+      [](auto& c) -> auto& { return c.listen; }));
+  all.push_back(address(
+      {"server.admin_listen", "PGCAST_ADMIN_LISTEN", "health and metrics; never public"},
+      [](auto& c) -> auto& { return c.admin_listen; }));
+  all.push_back(count(
+      {"server.threads", "PGCAST_THREADS", "threads that serve clients"}, 1, 1'024,
+      [](auto& c) -> auto& { return c.threads; }));
+  all.push_back(list(
+      {"server.allowed_origins", "PGCAST_ALLOWED_ORIGINS",
+       "origins of browsers; empty: the same origin and loopback"},
+      "a comma list of origins such as https://app.example, or *", is_origin,
+      [](auto& c) -> auto& { return c.allowed_origins; }));
+  all.push_back(list(
+      {"server.trusted_proxies", "PGCAST_TRUSTED_PROXIES", "proxies whose X-Forwarded-For counts"},
+      "a comma list of IP addresses or networks such as 10.0.0.0/8", is_network,
+      [](auto& c) -> auto& { return c.trusted_proxies; }));
+  all.push_back(duration(
+      {"server.drain", "PGCAST_DRAIN", "clients are told to go over this time at SIGTERM"}, 0s,
+      10min, [](auto& c) -> auto& { return c.drain; }));
 }
 
 void add_auth(std::vector<setting>& all) {
@@ -231,46 +238,59 @@ void add_auth(std::vector<setting>& all) {
   all.push_back(make_setting(
       {"auth.jwks", "PGCAST_JWKS", "reserved for public keys; refused by this version"},
       "nothing yet: this version knows only auth.jwt_secret (HS256, HS384, HS512)",
-      [](std::string_view text, config&) { return text.empty(); }, [](const config&) { return ""; }));
-  all.push_back(choice({"auth.mode", "", "rls: tokens and row-level security; off: everybody is "
-                                         "service_role, on a loopback listener only"},
-                       k_modes, [](auto& c) -> auto& { return c.mode; }));
-  all.push_back(list({"auth.roles", "", "the only roles that a token may name"},
-                     "a comma list of database roles", is_role,
-                     [](auto& c) -> auto& { return c.tokens.roles; }));
+      [](std::string_view text, config&) { return text.empty(); },
+      [](const config&) { return ""; }));
+  all.push_back(choice(
+      {"auth.mode", "",
+       "rls: tokens and row-level security; off: everybody is "
+       "service_role, on a loopback listener only"},
+      k_modes, [](auto& c) -> auto& { return c.mode; }));
+  all.push_back(list(
+      {"auth.roles", "", "the only roles that a token may name"}, "a comma list of database roles",
+      is_role, [](auto& c) -> auto& { return c.tokens.roles; }));
   all.push_back(secret(make_setting(
       {"auth.api_keys", "", "keys that are not tokens, and their roles"},
       "a comma list of KEY=ROLE, each role one of auth.roles", parse_api_keys, format_api_keys)));
-  all.push_back(duration({"auth.cache", "", "how long a decision about who sees what is reused"},
-                         0s, 1h, [](auto& c) -> auto& { return c.auth_cache; }));
+  all.push_back(duration(
+      {"auth.cache", "", "how long a decision about who sees what is reused"}, 0s, 1h,
+      [](auto& c) -> auto& { return c.auth_cache; }));
 }
 
 void add_limits(std::vector<setting>& all) {
-  all.push_back(count({"limits.connections", "", "clients at the same time"}, 1, 10'000'000,
-                      [](auto& c) -> auto& { return c.limits.connections; }));
-  all.push_back(size({"limits.header_bytes", "", "request line and headers of a handshake"}, 1'024,
-                     1 << 20, [](auto& c) -> auto& { return c.limits.header_bytes; }));
-  all.push_back(size({"limits.message_bytes", "", "one message of a client"}, 1'024, 64 << 20,
-                     [](auto& c) -> auto& { return c.limits.message_bytes; }));
-  all.push_back(count({"limits.fragments", "", "pieces of one message of a client"}, 1, 1'000'000,
-                      [](auto& c) -> auto& { return c.limits.fragments; }));
-  all.push_back(count({"limits.channels", "", "joined channels of a client"}, 1, 100'000,
-                      [](auto& c) -> auto& { return c.limits.channels; }));
-  all.push_back(size({"limits.queue_bytes", "", "what may wait for one client"}, 16 << 10, 1 << 30,
-                     [](auto& c) -> auto& { return c.limits.queue_bytes; }));
-  all.push_back(size({"limits.queues_bytes", "",
-                      "what may wait for all clients together; above it the reader pauses"},
-                     1 << 20, std::size_t{1} << 40,
-                     [](auto& c) -> auto& { return c.limits.queues_bytes; }));
-  all.push_back(duration({"limits.handshake", "", "a handshake must be complete after this time"},
-                         100ms, 5min, [](auto& c) -> auto& { return c.limits.handshake; }));
-  all.push_back(duration({"limits.idle", "", "a silent client is pinged, then dropped"}, 1s, 1h,
-                         [](auto& c) -> auto& { return c.limits.idle; }));
-  all.push_back(duration({"limits.slow_client", "", "a full queue for this long parks the client"},
-                         0s, 10min, [](auto& c) -> auto& { return c.limits.slow_client; }));
-  all.push_back(count({"limits.database_connections", "",
-                       "database connections a thread, for joins and decisions"},
-                      1, 64, [](auto& c) -> auto& { return c.limits.database_connections; }));
+  all.push_back(count(
+      {"limits.connections", "", "clients at the same time"}, 1, 10'000'000,
+      [](auto& c) -> auto& { return c.limits.connections; }));
+  all.push_back(size(
+      {"limits.header_bytes", "", "request line and headers of a handshake"}, 1'024, 1 << 20,
+      [](auto& c) -> auto& { return c.limits.header_bytes; }));
+  all.push_back(size(
+      {"limits.message_bytes", "", "one message of a client"}, 1'024, 64 << 20,
+      [](auto& c) -> auto& { return c.limits.message_bytes; }));
+  all.push_back(count(
+      {"limits.fragments", "", "pieces of one message of a client"}, 1, 1'000'000,
+      [](auto& c) -> auto& { return c.limits.fragments; }));
+  all.push_back(count(
+      {"limits.channels", "", "joined channels of a client"}, 1, 100'000,
+      [](auto& c) -> auto& { return c.limits.channels; }));
+  all.push_back(size(
+      {"limits.queue_bytes", "", "what may wait for one client"}, 16 << 10, 1 << 30,
+      [](auto& c) -> auto& { return c.limits.queue_bytes; }));
+  all.push_back(size(
+      {"limits.queues_bytes", "",
+       "what may wait for all clients together; above it the reader pauses"},
+      1 << 20, std::size_t{1} << 40, [](auto& c) -> auto& { return c.limits.queues_bytes; }));
+  all.push_back(duration(
+      {"limits.handshake", "", "a handshake must be complete after this time"}, 100ms, 5min,
+      [](auto& c) -> auto& { return c.limits.handshake; }));
+  all.push_back(duration(
+      {"limits.idle", "", "a silent client is pinged, then dropped"}, 1s, 1h,
+      [](auto& c) -> auto& { return c.limits.idle; }));
+  all.push_back(duration(
+      {"limits.slow_client", "", "a full queue for this long parks the client"}, 0s, 10min,
+      [](auto& c) -> auto& { return c.limits.slow_client; }));
+  all.push_back(count(
+      {"limits.database_connections", "", "database connections a thread, for joins and decisions"},
+      1, 64, [](auto& c) -> auto& { return c.limits.database_connections; }));
 }
 
 std::vector<setting> make_settings() {
@@ -278,18 +298,21 @@ std::vector<setting> make_settings() {
   all.push_back(database_url());
   add_server(all);
   add_auth(all);
-  all.push_back(duration({"outbox.retention", "", "how far back a client can resume"}, 1min,
-                         std::chrono::hours(24 * 365),
-                         [](auto& c) -> auto& { return c.retention; }));
-  all.push_back(duration({"stats.interval", "",
-                          "at most one ticker message per campaign and client in this time"},
-                         10ms, 1min, [](auto& c) -> auto& { return c.stats_interval; }));
+  all.push_back(duration(
+      {"outbox.retention", "", "how far back a client can resume"}, 1min,
+      std::chrono::hours(24 * 365), [](auto& c) -> auto& { return c.retention; }));
+  all.push_back(duration(
+      {"stats.interval", "", "at most one ticker message per campaign and client in this time"},
+      10ms, 1min, [](auto& c) -> auto& { return c.stats_interval; }));
   add_limits(all);
-  all.push_back(choice({"log.level", "", "the least level that is logged"}, k_levels,
-                       [](auto& c) -> auto& { return c.log_level; }));
-  all.push_back(choice({"log.format", "", "auto: text on a terminal, journald under systemd, "
-                                          "json otherwise"},
-                       k_formats, [](auto& c) -> auto& { return c.format; }));
+  all.push_back(choice(
+      {"log.level", "", "the least level that is logged"}, k_levels,
+      [](auto& c) -> auto& { return c.log_level; }));
+  all.push_back(choice(
+      {"log.format", "",
+       "auto: text on a terminal, journald under systemd, "
+       "json otherwise"},
+      k_formats, [](auto& c) -> auto& { return c.format; }));
   return all;
 }
 
@@ -298,8 +321,10 @@ std::vector<setting> make_settings() {
 std::string setting::long_environment() const {
   std::string name = "PGCAST_";
   for (const char c : key) {
-    if (c == '.') name += '_';
-    else name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    if (c == '.')
+      name += '_';
+    else
+      name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return name;
 }

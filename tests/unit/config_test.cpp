@@ -118,7 +118,8 @@ TEST_F(Config, File_SetsEveryKindOfValue) {
   EXPECT_EQ(c.database_url, "host=db dbname=app");
   EXPECT_EQ(c.listen, "unix:/run/pgcast.sock");
   EXPECT_EQ(c.threads, 3U);
-  EXPECT_THAT(c.allowed_origins, testing::ElementsAre("https://a.example", "http://b.example:8080"));
+  EXPECT_THAT(c.allowed_origins,
+              testing::ElementsAre("https://a.example", "http://b.example:8080"));
   EXPECT_THAT(c.trusted_proxies, testing::ElementsAre("10.0.0.0/8", "::1"));
   EXPECT_EQ(c.drain, 1500ms);
   EXPECT_THAT(c.tokens.secrets, testing::ElementsAre("old", "new"));
@@ -176,9 +177,10 @@ TEST_F(Config, SecretFileKey_WorksInFile) {
 }
 
 TEST_F(Config, UnreadableSecretFile_IsNamed) {
-  EXPECT_EQ(sentence("[auth]\njwt_secret_file = \"/nowhere/secret\""),
-            "pgcast.toml:2: auth.jwt_secret_file names /nowhere/secret, which cannot be read; give a "
-            "file that the daemon may read");
+  EXPECT_EQ(
+      sentence("[auth]\njwt_secret_file = \"/nowhere/secret\""),
+      "pgcast.toml:2: auth.jwt_secret_file names /nowhere/secret, which cannot be read; give a "
+      "file that the daemon may read");
   EXPECT_THAT(sentence("[auth]\njwt_secret_file = \"" + write("", "empty") + "\""),
               HasSubstr("empty, which is empty; put the value"));
 }
@@ -189,7 +191,9 @@ TEST_F(Config, Secrets_NeverAppearInEntriesOrSentences) {
     url = "postgresql://app:hunter2@db.example:5433/app?sslmode=require"
     [auth]
     jwt_secret = "hunter2,hunter3"
-    api_keys = "hunter4=anon")"), {}).value();
+    api_keys = "hunter4=anon")"),
+                                  {})
+                          .value();
   for (const auto& e : loaded.entries) EXPECT_THAT(e.value, Not(HasSubstr("hunter"))) << e.key;
   EXPECT_THAT(entry(loaded, "database.url").value,
               AllOf(HasSubstr("user=app"), HasSubstr("password=***"), HasSubstr("port=5433")));
@@ -221,40 +225,50 @@ TEST_F(Config, BadInput_IsOneSentenceWithLineAndRemedy) {
       {"listen = \"x\"", "pgcast.toml:1: unknown key listen; did you mean server.listen?"},
       {"[sever]\nthreads = 1",
        "pgcast.toml:2: unknown key sever.threads; did you mean server.threads?"},
-      {"[log]\ncolour = 1", "pgcast.toml:2: unknown key log.colour; the keys of [log] are level, "
-                            "format"},
+      {"[log]\ncolour = 1",
+       "pgcast.toml:2: unknown key log.colour; the keys of [log] are level, "
+       "format"},
       {"[stats]\nwhatever_it_is = 1",
        "pgcast.toml:2: unknown key stats.whatever_it_is; the keys of [stats] are interval"},
-      {"[mqtt]\nbroker = 1", "pgcast.toml:2: unknown key mqtt.broker; the sections are [database], "
-                             "[server], [auth], [outbox], [stats], [limits], [log]"},
+      {"[mqtt]\nbroker = 1",
+       "pgcast.toml:2: unknown key mqtt.broker; the sections are [database], "
+       "[server], [auth], [outbox], [stats], [limits], [log]"},
       {"[server]\ndrain = 5",
        "pgcast.toml:2: server.drain = \"5\" is not accepted; it takes a duration from 0s to 10m" +
            duration},
       {"[server]\n\ndrain = \"5 seconds\"",
        "pgcast.toml:3: server.drain = \"5 seconds\" is not accepted; it takes a duration from 0s "
-       "to 10m" + duration},
+       "to 10m" +
+           duration},
       {"[outbox]\nretention = \"10s\"",
        "pgcast.toml:2: outbox.retention = \"10s\" is not accepted; it takes a duration from 1m to "
-       "8760h" + duration},
+       "8760h" +
+           duration},
       {"[outbox]\nretention = \"60001ms\"",
        "pgcast.toml:2: outbox.retention = \"60001ms\" is not accepted; it takes a duration from 1m "
-       "to 8760h" + duration},
-      {"[server]\nthreads = 0", "pgcast.toml:2: server.threads = \"0\" is not accepted; it takes a "
-                                "whole number from 1 to 1024"},
-      {"[server]\nthreads = -1", "pgcast.toml:2: server.threads = \"-1\" is not accepted; it takes "
-                                 "a whole number from 1 to 1024"},
-      {"[server]\nthreads = 1.5", "pgcast.toml:2: server.threads must be a text, a whole number or "
-                                  "a list of texts: it takes a whole number from 1 to 1024"},
+       "to 8760h" +
+           duration},
+      {"[server]\nthreads = 0",
+       "pgcast.toml:2: server.threads = \"0\" is not accepted; it takes a "
+       "whole number from 1 to 1024"},
+      {"[server]\nthreads = -1",
+       "pgcast.toml:2: server.threads = \"-1\" is not accepted; it takes "
+       "a whole number from 1 to 1024"},
+      {"[server]\nthreads = 1.5",
+       "pgcast.toml:2: server.threads must be a text, a whole number or "
+       "a list of texts: it takes a whole number from 1 to 1024"},
       {"[limits]\nqueue_bytes = \"1MB\"",
        "pgcast.toml:2: limits.queue_bytes = \"1MB\" is not accepted; it takes bytes from 16KiB to "
        "1GiB, a whole number, with KiB, MiB or GiB if you like"},
       {"[limits]\nmessage_bytes = \"99999999999999999999GiB\"",
-       "pgcast.toml:2: limits.message_bytes = \"99999999999999999999GiB\" is not accepted; it takes "
+       "pgcast.toml:2: limits.message_bytes = \"99999999999999999999GiB\" is not accepted; it "
+       "takes "
        "bytes from 1KiB to 64MiB, a whole number, with KiB, MiB or GiB if you like"},
       {"[auth]\nmode = \"on\"",
        "pgcast.toml:2: auth.mode = \"on\" is not accepted; it takes rls or off"},
-      {"[log]\nformat = \"xml\"", "pgcast.toml:2: log.format = \"xml\" is not accepted; it takes "
-                                  "auto, text, json or journald"},
+      {"[log]\nformat = \"xml\"",
+       "pgcast.toml:2: log.format = \"xml\" is not accepted; it takes "
+       "auto, text, json or journald"},
       {"[server]\nlisten = 4000",
        "pgcast.toml:2: server.listen = \"4000\" is not accepted; it takes IP:PORT such as "
        "127.0.0.1:4000 or [::1]:4000, localhost:PORT or unix:/path"},
@@ -297,8 +311,9 @@ TEST_F(Config, BrokenToml_NamesItsLine) {
 TEST_F(Config, MissingFile_IsAnErrorOnlyWhenNamed) {
   const auto loaded = load_config("/nowhere/pgcast.toml", {});
   ASSERT_FALSE(loaded);
-  EXPECT_EQ(loaded.error().detail, "/nowhere/pgcast.toml cannot be read; give an existing, readable "
-                                   "TOML file with --config");
+  EXPECT_EQ(loaded.error().detail,
+            "/nowhere/pgcast.toml cannot be read; give an existing, readable "
+            "TOML file with --config");
   EXPECT_FALSE(load_config("/", {}));
 }
 
@@ -348,8 +363,8 @@ TEST_F(Config, Listen_AcceptsOnlyWhatCanBeBound) {
 TEST_F(Config, Duration_NeedsUnitAndDoesNotOverflow) {
   EXPECT_EQ(parse_duration("250ms"), 250ms);
   EXPECT_EQ(parse_duration("1d"), 24h);
-  for (const auto& bad : {"", "5", "s", "-1s", "1.5s", "1 s", "5S", "1h30m",
-                          "9223372036854775807d", "99999999999999999999s"}) {
+  for (const auto& bad : {"", "5", "s", "-1s", "1.5s", "1 s", "5S", "1h30m", "9223372036854775807d",
+                          "99999999999999999999s"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
 }

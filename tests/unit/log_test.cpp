@@ -27,7 +27,8 @@ TEST(Log, Journald_StartsWithPriority) {
 }
 
 TEST(Log, Json_StaysValidWhateverTheMessage) {
-  const std::string nasty = std::string("quote \" back \\ lf \n esc \x1b nul ") + '\0' + " \xff\xc3";
+  const std::string nasty =
+      std::string("quote \" back \\ lf \n esc \x1b nul ") + '\0' + " \xff\xc3";
   const auto line = format_log_line(log_format::json, k_time, level_enum::warn, nasty);
   simdjson::dom::parser parser;
   simdjson::dom::element document;
@@ -41,7 +42,8 @@ TEST(Log, Json_StaysValidWhateverTheMessage) {
 TEST(Log, EveryFormat_KeepsHostileMessageOnOneLine) {
   for (const auto format : {log_format::text, log_format::json, log_format::journald}) {
     const auto line = format_log_line(format, k_time, level_enum::info,
-                                      "topic a\r\n<0>forged\x1b[2J\xc2\x9b" "2J");
+                                      "topic a\r\n<0>forged\x1b[2J\xc2\x9b"
+                                      "2J");
     EXPECT_EQ(line.find_first_of("\r\n\x1b"), std::string::npos) << line;
     EXPECT_EQ(line.find("\xc2\x9b"), std::string::npos) << line;
   }

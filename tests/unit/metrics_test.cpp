@@ -54,7 +54,8 @@ TEST(Metrics, Document_HasEveryMetricAsItIs) {
   for (const auto& m : metric_list()) {
     std::string labels;
     for (const auto value : m.values) {
-      labels += (labels.empty() ? std::string(m.label) + ": " : ", ") + "`" + std::string(value) + "`";
+      labels +=
+          (labels.empty() ? std::string(m.label) + ": " : ", ") + "`" + std::string(value) + "`";
     }
     const auto line = "| `" + std::string(m.name) + "` | " +
                       (m.type == metric_type::counter ? "counter" : "gauge") + " | " + labels +

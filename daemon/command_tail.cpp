@@ -1,0 +1,227 @@
+#include "daemon/commands.hpp"
+#include "daemon/config_text.hpp"
+#include "daemon/topic_follower.hpp"
+#include "daemon/websocket_client.hpp"
+#include "protocol/claims.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+
+#include <sysexits.h>
+
+namespace pgcast {
+namespace {
+
+using namespace std::chrono_literals;
+using wake = websocket_client::wake;
+using kind = topic_follower::step::kind;
+using clock = std::chrono::steady_clock;
+
+constexpr auto k_heartbeat = 25s;
+constexpr auto k_connect_limit = 10s;
+constexpr std::chrono::milliseconds k_least_pause = 500ms;
+constexpr std::chrono::milliseconds k_longest_pause = 15s;
+constexpr auto k_path = "/realtime/v1/websocket";
+
+error unusable(std::string sentence) { return {errc::config_invalid, std::move(sentence)}; }
+
+/// ws://host[:port][/path], or the listener of the configuration.
+result<websocket_client::address> find_address(const config& c, const std::string& url) {
+  websocket_client::address where;
+  where.target = k_path;
+  if (url.empty()) {
+    const auto listen = parse_listen(c.listen).value_or(listen_address{});
+    const bool is_any = listen.host == "0.0.0.0" || listen.host == "::";
+    where.host = is_any ? (listen.host == "::" ? "::1" : "127.0.0.1") : listen.host;
+    where.port = std::to_string(listen.port);
+    where.unix_path = listen.unix_path;
+  } else {
+    if (!url.starts_with("ws://")) {
+      return unusable("--url " + url +
+                      " is not accepted; it takes ws://HOST:PORT (for TLS go "
+                      "through a local proxy)");
+    }
+    auto rest = url.substr(5);
+    const auto path = rest.find_first_of("/?");
+    if (path != std::string::npos && rest.substr(path) != "/") where.target = rest.substr(path);
+    rest = rest.substr(0, path);
+    const auto colon = rest.rfind(':');
+    const bool has_port = colon != std::string::npos && rest.find(']', colon) == std::string::npos;
+    where.port = has_port ? rest.substr(colon + 1) : "80";
+    where.host = has_port ? rest.substr(0, colon) : rest;
+    if (where.host.starts_with('[')) where.host = where.host.substr(1, where.host.size() - 2);
+    if (where.host.empty()) return unusable("--url " + url + " names no host; use ws://HOST:PORT");
+  }
+  where.target += where.target.find('?') == std::string::npos ? "?vsn=2.0.0" : "&vsn=2.0.0";
+  return where;
+}
+
+/// From the file, from PGCAST_TOKEN, or made anew at every call.
+result<std::string> find_token(const config& c, const tail_options& options) {
+  if (!options.token_file.empty()) {
+    std::ifstream file(options.token_file);
+    std::string token;
+    if (!(file >> token)) {
+      return unusable("--token-file " + options.token_file +
+                      " cannot be read or is empty; give a file with a token");
+    }
+    return token;
+  }
+  if (const char* token = std::getenv("PGCAST_TOKEN"); token != nullptr && *token != '\0') {
+    return std::string(token);
+  }
+  if (!c.tokens.secrets.empty()) {
+    token_options service;
+    service.role = "service_role";
+    const auto claims = make_claims(service, 24h, std::chrono::system_clock::now());
+    if (!claims) return claims.error();
+    return mint_token(*claims, c.tokens.secrets.front());
+  }
+  if (c.mode == auth_mode::off) return std::string();
+  return unusable(
+      "there is no token; give --token-file or PGCAST_TOKEN, or configure "
+      "auth.jwt_secret so that one can be made");
+}
+
+/// A refusal that trying again does not change (codes of Supabase Realtime).
+bool is_about_rights(std::string_view reason) {
+  return reason.starts_with("Unauthorized") || reason.find("JWT") < reason.find(':') ||
+         reason.starts_with("JwtSignatureError");
+}
+
+/// How one connection ended.
+struct ending {
+  enum class kind { lost, over, stopped };
+  kind what = kind::lost;
+  int exit_code = EX_OK;
+  std::string sentence{};
+  bool was_joined = false;
+};
+
+class tail {
+ public:
+  tail(const config& c, const tail_options& options)
+      : config_(c), options_(options), follower_(options.topic) {}
+
+  int run() {
+    const auto where = find_address(config_, options_.url);
+    if (!where) return report_failure(EX_USAGE, where.error().detail);
+    auto pause = k_least_pause;
+    for (bool was_joined = false;;) {
+      const auto end = follow(*where, was_joined);
+      was_joined = was_joined || end.was_joined;
+      if (end.what == ending::kind::stopped) return EX_OK;
+      if (end.what == ending::kind::over) return report_failure(end.exit_code, end.sentence);
+      pause = end.was_joined ? k_least_pause : std::min(2 * pause, k_longest_pause);
+      std::fprintf(stderr, "pgcast: %s; trying again\n", end.sentence.c_str());
+      if (client_.sleep(with_jitter(pause)) == wake::interrupted) return EX_OK;
+    }
+  }
+
+ private:
+  /// Connects, joins and prints until something ends it. Before the first success a failure is
+  /// final: the user has most likely mistyped something.
+  ending follow(const websocket_client::address& where, bool may_repeat) {
+    const auto token = find_token(config_, options_);
+    if (!token) return {ending::kind::over, exit_code(token.error().code), token.error().detail};
+    const auto connected = client_.connect(where, {{"apikey", *token}}, k_connect_limit);
+    if (client_.is_interrupted()) return {ending::kind::stopped};
+    if (!connected) {
+      const auto& failure = connected.error();
+      if (may_repeat && failure.code != errc::unauthorized) {
+        return {ending::kind::lost, 0, failure.detail};
+      }
+      const auto remedy = failure.code == errc::unauthorized
+                              ? "; check the token, or the secret that it is made with"
+                              : "; check that pgcast serve runs there, or give --url";
+      return {ending::kind::over, exit_code(failure.code), failure.detail + remedy};
+    }
+    return read(*token, may_repeat);
+  }
+
+  ending read(const std::string& token, bool may_repeat) {
+    bool is_joined = false;
+    const auto lost = [&](const std::string& why) {
+      return ending{ending::kind::lost, 0, "the connection is lost: " + why, is_joined};
+    };
+    if (!client_.send(follower_.join(token))) return lost("the join cannot be sent");
+    auto heartbeat_at = clock::now() + k_heartbeat;
+    while (true) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(heartbeat_at - clock::now());
+      switch (client_.wait(std::max<std::chrono::milliseconds>(left, 0ms))) {
+        case wake::interrupted:
+          client_.close();
+          return {ending::kind::stopped};
+        case wake::closed:
+          return lost(client_.close_reason());
+        case wake::timeout:
+          break;
+        case wake::message: {
+          const auto end = handle(is_joined, may_repeat);
+          if (end) return *end;
+          break;
+        }
+      }
+      if (clock::now() < heartbeat_at) continue;
+      if (follower_.is_silent()) return lost("no answer to the heartbeat");
+      if (!client_.send(follower_.heartbeat())) return lost("the heartbeat cannot be sent");
+      heartbeat_at = clock::now() + k_heartbeat;
+    }
+  }
+
+  /// One message of the server; an ending when it is the last.
+  std::optional<ending> handle(bool& is_joined, bool may_repeat) {
+    const auto step = client_.is_binary() ? follower_.on_binary(client_.message())
+                                          : follower_.on_text(client_.message());
+    switch (step.what) {
+      case kind::none:
+        return std::nullopt;
+      case kind::joined:
+        is_joined = true;
+        return std::nullopt;
+      case kind::event:
+        // A reader that has enough (head -1) closes the pipe.
+        if (std::printf("%s\n", step.text.c_str()) < 0 || std::fflush(stdout) != 0) {
+          return ending{ending::kind::stopped};
+        }
+        return std::nullopt;
+      case kind::warning:
+        std::fprintf(stderr, "pgcast: the server says: %s\n", step.text.c_str());
+        return std::nullopt;
+      case kind::refused: {
+        client_.close();
+        const bool is_final = !may_repeat || is_about_rights(step.text);
+        return ending{is_final ? ending::kind::over : ending::kind::lost, EX_NOPERM,
+                      "the join of " + options_.topic + " is refused: " + step.text};
+      }
+      case kind::closed:
+        client_.close();
+        return ending{ending::kind::lost, 0, "the channel is closed: " + step.text, is_joined};
+    }
+    return std::nullopt;
+  }
+
+  std::chrono::milliseconds with_jitter(std::chrono::milliseconds pause) {
+    std::uniform_int_distribution<std::int64_t> jitter(0, pause.count() / 2);
+    return pause + std::chrono::milliseconds(jitter(random_));
+  }
+
+  const config& config_;
+  const tail_options& options_;
+  topic_follower follower_;
+  websocket_client client_;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+}  // namespace
+
+int run_tail(const loaded_config& loaded, const tail_options& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  return tail(loaded.values, options).run();
+}
+
+}  // namespace pgcast

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace pgcast {
+
+/// The client's side of one Phoenix channel (vsn 2.0.0), as `pgcast tail` needs it: what to send
+/// and what the server's messages mean. Pure: no socket, no clock.
+///
+/// It remembers the last cursor, so that a join after a lost connection resumes there.
+class topic_follower {
+ public:
+  /// `topic` without "realtime:".
+  explicit topic_follower(std::string topic);
+
+  /// The join of a new connection; forgets what the last one waited for.
+  std::string join(std::string_view token);
+
+  /// To be sent every 25 s, while connected.
+  std::string heartbeat();
+
+  /// True when the last heartbeat got no answer: the connection is dead.
+  bool is_silent() const { return awaits_heartbeat_; }
+
+  /// What one message of the server means.
+  struct step {
+    enum class kind {
+      none,   ///< nothing for the user
+      event,  ///< `text` is the line to print
+      joined,
+      refused,  ///< the join; `text` says why
+      warning,  ///< `text` is what the server says about the channel, which goes on
+      closed    ///< the channel is over; `text` says why
+    };
+    kind what = kind::none;
+    std::string text;
+  };
+  step on_text(std::string_view message);
+  step on_binary(std::string_view message);
+
+  const std::string& cursor() const { return cursor_; }
+
+ private:
+  step on_payload(std::string_view event, std::string_view payload);
+  step on_reply(std::string_view ref, std::string_view payload);
+
+  std::string topic_;
+  std::string cursor_;        ///< "" = none yet
+  std::string last_warning_;  ///< of the server, in case it closes the channel next
+  unsigned next_ref_ = 1;
+  std::string join_ref_;
+  bool is_joined_ = false;
+  bool awaits_heartbeat_ = false;
+};
+
+}  // namespace pgcast
