@@ -74,6 +74,23 @@ test('SampleNumbers_AreThoseSetAsideForFiction', () => {
   none(lines_with(own.filter((file) => file !== 'tests/structure/text_test.mjs'), numbers));
 });
 
+test('Code_UsesTheWordsOfTheField', () => {
+  none(lines_with(product, /\b\w*([Mm]anager|[Hh]elper)\w*\b/));
+});
+
+test('Text_IsAboutTheProjectAlone', () => {
+  none(lines_with(own.filter((file) => file !== 'tests/structure/text_test.mjs'),
+    /\bissue #?\d|\b(TBD|WIP|lorem ipsum)\b/i));
+});
+
+test('Docs_LinkOnlyToWhatIsThere', () => {
+  const broken = own.filter((file) => file.endsWith('.md')).flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)]
+      .filter(([, link]) => !fs.existsSync(path.join(root, path.dirname(file), link)))
+      .map(([, link]) => `${file}: ${link}`));
+  none(broken);
+});
+
 test('Deprecated_IsTheNameOfNoTableInTheCode', () => {
   none(lines_with(product, /"DEPRECATED"/));
 });
@@ -91,4 +108,10 @@ const daemon_code = code.filter((file) => file.startsWith('daemon/'));
 
 test('Docs_ListEveryMetric', () => {
   same_names('docs/metrics.md', /^\| `(pgcast_[a-z_]+)/gm, daemon_code, /"(pgcast_[a-z_]+)"/g);
+});
+
+test('Docs_ListEveryErrorWithItsNumber', () => {
+  const pairs = (file, pattern) => [...read(file).matchAll(pattern)].map(([, a, b]) => `${a} ${b}`);
+  assert.deepEqual(pairs('docs/errors.md', /^\| `([a-z_0-9]+)` \| (\d+) \|/gm),
+    pairs('protocol/error.hpp', /^ {2}([a-z_0-9]+) = (\d+),/gm));
 });
