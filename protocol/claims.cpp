@@ -1,0 +1,256 @@
+#include "protocol/claims.hpp"
+
+#include "protocol/codec.hpp"
+#include "protocol/json_document.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+
+namespace pgcast {
+namespace {
+
+// Sentences of Supabase Realtime (realtime-protocol facts, sections 2 and 12).
+constexpr const char* k_missing = "API key is missing";
+constexpr const char* k_not_a_jwt = "The token provided is not a valid JWT";
+constexpr const char* k_no_signer =
+    "Failed to generate JWT signer, check your JWT secret or JWKS configuration";
+constexpr const char* k_bad_signature = "Failed to validate JWT signature";
+constexpr const char* k_claims_missing = "Fields `role` and `exp` are required in JWT";
+
+error malformed() { return {errc::token_malformed, k_not_a_jwt}; }
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r\n\f\v";
+  const auto begin = text.find_first_not_of(blanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
+std::string hmac(const char* digest, std::string_view secret, std::string_view text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
+  std::size_t bytes = 0;
+  const auto* data = reinterpret_cast<const unsigned char*>(text.data());
+  if (EVP_Q_mac(nullptr, "HMAC", nullptr, digest, nullptr, secret.data(), secret.size(), data,
+                text.size(), mac.data(), mac.size(), &bytes) == nullptr) {
+    return {};
+  }
+  return {mac.begin(), mac.begin() + static_cast<std::ptrdiff_t>(bytes)};
+}
+
+/// header.payload.signature
+struct token_parts {
+  std::string_view signed_text;  ///< header.payload
+  std::string header;
+  std::string payload;
+  std::string signature;
+};
+
+result<token_parts> split(std::string_view token) {
+  if (std::count(token.begin(), token.end(), '.') != 2) return malformed();
+  const auto first = token.find('.');
+  const auto second = token.find('.', first + 1);
+  auto header = base64url_decode(token.substr(0, first));
+  auto payload = base64url_decode(token.substr(first + 1, second - first - 1));
+  auto signature = base64url_decode(token.substr(second + 1));
+  if (!header || !payload || !signature) return malformed();
+  return token_parts{token.substr(0, second), std::move(*header), std::move(*payload),
+                     std::move(*signature)};
+}
+
+/// The digest that the header names. Keys that it brings along are never looked at; no critical
+/// extension is known here, so any is refused (RFC 7515, section 4.1.11).
+result<const char*> digest_of(const std::string& header) {
+  json_document document(header);
+  if (!document.is_valid()) return malformed();
+  std::string algorithm;
+  bool is_critical = false;
+  const bool is_sound = for_each_member(document.root(), [&](std::string_view key, json_value v) {
+    if (key == "alg") algorithm = string_of(v).value_or("");
+    if (key == "crit") is_critical = true;
+  });
+  if (!is_sound || is_critical) return malformed();
+  if (algorithm == "HS256") return "SHA256";
+  if (algorithm == "HS384") return "SHA384";
+  if (algorithm == "HS512") return "SHA512";
+  return error{errc::token_bad_signature, k_no_signer};
+}
+
+bool is_signed_by_any(const token_parts& parts, const char* digest, const token_rules& rules) {
+  bool is_signed = false;
+  for (const auto& secret : rules.secrets) {
+    if (secret.empty()) continue;
+    const auto expected = hmac(digest, secret, parts.signed_text);
+    is_signed |= !expected.empty() && equal_in_constant_time(expected, parts.signature);
+  }
+  return is_signed;
+}
+
+/// A claim that is a time in seconds: absent, a number, or something else.
+struct time_claim {
+  bool is_present = false;
+  std::optional<double> seconds;
+
+  static time_claim of(json_value value) { return {true, number_of(value)}; }
+};
+
+struct raw_claims {
+  std::optional<std::string> role;
+  std::string sub;
+  time_claim exp, nbf, iat;
+  std::string class_key;
+};
+
+result<raw_claims> read_claims(const std::string& payload) {
+  json_document document(payload);
+  if (!document.is_valid()) return malformed();
+  raw_claims out;
+  out.class_key = "{";
+  const auto visit = [&](std::string_view key, json_value value) {
+    if (key == "exp") out.exp = time_claim::of(value);
+    if (key == "nbf") out.nbf = time_claim::of(value);
+    if (key == "iat") out.iat = time_claim::of(value);
+    if (key == "exp" || key == "nbf" || key == "iat") return;
+    if (out.class_key.size() > 1) out.class_key += ',';
+    append_json_quoted(out.class_key, key);
+    out.class_key += ':';
+    out.class_key += raw_json(value);
+    if (key == "role") out.role = string_of(value);
+    if (key == "sub") out.sub = string_of(value).value_or("");
+  };
+  if (!for_each_member(document.root(), visit)) return malformed();
+  out.class_key += '}';
+  return out;
+}
+
+/// Seconds since 1970 as a time; beyond what the clock can hold, its last moment.
+wall_time time_of(double seconds) {
+  const std::chrono::duration<double> since(seconds);
+  if (since >= wall_time::max().time_since_epoch()) return wall_time::max();
+  return wall_time(std::chrono::duration_cast<wall_time::duration>(since));
+}
+
+std::optional<error> objection_to(const raw_claims& raw, const token_rules& rules, wall_time now) {
+  const bool has_exp = raw.exp.seconds && *raw.exp.seconds >= 0;
+  if (!raw.role || raw.role->empty() || !has_exp) {
+    return error{errc::token_claims_missing, k_claims_missing};
+  }
+  const bool has_bad_time = (raw.nbf.is_present && !(raw.nbf.seconds && *raw.nbf.seconds >= 0)) ||
+                            (raw.iat.is_present && !raw.iat.seconds);
+  if (has_bad_time) return malformed();
+
+  const wall_time expires_at = time_of(*raw.exp.seconds);
+  if (now - rules.skew >= expires_at) {
+    const auto ago = std::chrono::floor<std::chrono::seconds>(now - expires_at).count();
+    return error{errc::token_expired, "Token has expired " + std::to_string(ago) + " seconds ago"};
+  }
+  if (raw.nbf.is_present && time_of(*raw.nbf.seconds) > now + rules.skew) {
+    return error{errc::token_not_yet_valid, "Token is not valid yet"};
+  }
+  if (std::find(rules.roles.begin(), rules.roles.end(), *raw.role) == rules.roles.end()) {
+    return error{errc::token_role_refused, "The role of the token is not accepted here"};
+  }
+  return std::nullopt;
+}
+
+std::optional<claims> claims_of_api_key(std::string_view key, const token_rules& rules) {
+  const std::string* role = nullptr;
+  for (const auto& [known_key, its_role] : rules.api_keys) {
+    if (equal_in_constant_time(known_key, key)) role = &its_role;
+  }
+  if (role == nullptr) return std::nullopt;
+  const std::string json = "{\"role\":" + json_quote(*role) + "}";
+  return claims{*role, "", wall_time::max(), json, json};
+}
+
+}  // namespace
+
+result<claims> verify_token(std::string_view token, const token_rules& rules, wall_time now) {
+  token = trim(token);
+  if (token.empty()) return error{errc::token_missing, k_missing};
+  if (auto known = claims_of_api_key(token, rules)) return std::move(*known);
+
+  auto parts = split(token);
+  if (!parts) return parts.error();
+  const auto digest = digest_of(parts->header);
+  if (!digest) return digest.error();
+  if (!is_signed_by_any(*parts, *digest, rules)) {
+    return error{errc::token_bad_signature, k_bad_signature};
+  }
+  auto raw = read_claims(parts->payload);
+  if (!raw) return raw.error();
+  if (auto objection = objection_to(*raw, rules, now)) return std::move(*objection);
+  return claims{std::move(*raw->role), std::move(raw->sub), time_of(*raw->exp.seconds),
+                std::move(parts->payload), std::move(raw->class_key)};
+}
+
+std::string mint_token(std::string_view claims_json, std::string_view secret) {
+  std::string token = base64url_encode("{\"alg\":\"HS256\",\"typ\":\"JWT\"}");
+  token += '.';
+  token += base64url_encode(claims_json);
+  const auto signature = hmac("SHA256", secret, token);
+  token += '.';
+  token += base64url_encode(signature);
+  return token;
+}
+
+namespace {
+
+constexpr std::string_view k_base64url =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The six bits of each letter, 64 for what is none.
+constexpr std::array<std::uint8_t, 256> k_six_bits = [] {
+  std::array<std::uint8_t, 256> table{};
+  table.fill(64);
+  std::uint8_t six_bits = 0;
+  for (const char c : k_base64url) table[static_cast<std::uint8_t>(c)] = six_bits++;
+  return table;
+}();
+
+}  // namespace
+
+std::string base64url_encode(std::string_view bytes) {
+  std::string out;
+  out.reserve((bytes.size() * 4 + 2) / 3);
+  std::uint32_t bits = 0;
+  int count = 0;  // of bits that wait
+  for (const char c : bytes) {
+    bits = (bits << 8 | static_cast<std::uint8_t>(c)) & 0xffff;
+    count += 8;
+    for (; count >= 6; count -= 6) out += k_base64url[bits >> (count - 6) & 63];
+  }
+  if (count > 0) out += k_base64url[bits << (6 - count) & 63];
+  return out;
+}
+
+result<std::string> base64url_decode(std::string_view text) {
+  const error bad{errc::token_malformed, "not base64url"};
+  if (text.size() % 4 == 1) return bad;
+  std::string out;
+  out.reserve(text.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const std::uint8_t six = k_six_bits[static_cast<std::uint8_t>(c)];
+    if (six == 64) return bad;
+    bits = (bits << 6 | six) & 0xffff;
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    out += static_cast<char>(bits >> count & 0xff);
+  }
+  if ((bits & ((1U << count) - 1)) != 0) return bad;  // one value, one text
+  return out;
+}
+
+}  // namespace pgcast
