@@ -1,0 +1,41 @@
+#pragma once
+
+#include "protocol/error.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgcast {
+
+/// What a join asks for, out of the payload of phx_join (realtime-protocol facts, section 5).
+struct join_request {
+  struct snapshot_sizes {
+    unsigned messages = 1'000;
+    unsigned calls = 200;
+    unsigned sessions = 1'000;
+  };
+
+  std::string access_token;  ///< "" when absent or a key ("sb_...")
+  bool broadcast_ack = false;
+  bool broadcast_self = false;
+  bool presence_enabled = false;
+  std::string presence_key;
+  bool is_private = false;
+  std::vector<std::string> postgres_changes;  ///< each binding's object, byte for byte
+  bool wants_snapshot = true;                 ///< false by {"snapshot": false}
+  snapshot_sizes sizes;  ///< {"snapshot": {"messages": N, ..}}, capped at the defaults
+  std::optional<std::string> resume_cursor;  ///< {"resume": "<cursor>"}
+  std::optional<std::string> resume_since;   ///< {"resume": {"since": "<ISO time>"}}, unchecked
+};
+
+/// Reads the payload leniently, as Supabase Realtime does: booleans may be the strings "true" and
+/// "false" in any case, null stands for absent, unknown keys are ignored, wrong types are
+/// defaults. Only a `resume` that is not understood is kept as JSON text (null and false are none),
+/// for the cursor parser to refuse. Fails with payload_malformed only if the payload is no JSON
+/// object.
+result<join_request> parse_join(std::string_view payload_json);
+
+}  // namespace pgcast
