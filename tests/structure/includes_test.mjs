@@ -21,6 +21,8 @@ const floors = [
   /* 2 */ [['pg_pool'], ['table_policy']],
   /* 3  source and audience */ [['reader'], ['authorizer'], ['replay'], ['snapshot_sql']],
   /* 3 */ [['snapshot'], ['hub']],
+  /* 3 */ [['shard_services']],
+  /* 4  one client */ [['channel']],
   /* 4 */ [['connection']],
   /* 5 */ [['http']],
   /* 6 */ [['listener']],
