@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS pgcast.meta (
   epoch text NOT NULL,                -- 16 random hex digits
   cursor_key bytea NOT NULL,          -- 32 random bytes, key of the cursors' check value
   system_identifier bigint NOT NULL,  -- 0 where the role may not ask for it
-  timeline int NOT NULL
+  timeline int NOT NULL,
+  dropped_xid xid8                    -- the highest one in dropped partitions: older cursors are too old
 );
 
 -- Crash recovery hands out the transaction ids of rolled-back work once more. Each life of the

@@ -31,6 +31,7 @@ DECLARE
   today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
   oldest timestamptz := clock_timestamp() - retention;
   part text;
+  last_xid xid8;
 BEGIN
   IF retention IS NULL OR retention < interval '0' THEN
     RAISE EXCEPTION 'the retention must not be negative, it is %', retention
@@ -50,7 +51,9 @@ BEGIN
     ORDER BY c.relname
   LOOP
     BEGIN
+      EXECUTE format('SELECT xid FROM pgcast.%I ORDER BY xid DESC LIMIT 1', part) INTO last_xid;
       EXECUTE format('DROP TABLE pgcast.%I', part);
+      UPDATE pgcast.meta SET dropped_xid = greatest(dropped_xid, last_xid);
       dropped := dropped + 1;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       EXIT;  -- the others would wait for the same lock

@@ -1,0 +1,119 @@
+#pragma once
+
+#include "daemon/pg_pool.hpp"
+#include "daemon/table_policy.hpp"
+#include "protocol/claims.hpp"
+#include "protocol/event.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace pgcast {
+
+/// All subscribers with the same role and claims (but exp, iat, nbf): they see the same rows.
+/// One object per class and shard, shared by its channels; holds the class' cached decisions.
+class viewer_class {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  viewer_class(std::string role, std::string claims)
+      : role_(std::move(role)), claims_(std::move(claims)) {}
+
+  /// "" with auth.mode off: no role is taken, everything is seen.
+  const std::string& role() const { return role_; }
+  /// request.jwt.claims, JSON.
+  const std::string& claims() const { return claims_; }
+  bool sees_everything() const { return role_.empty(); }
+
+ private:
+  friend class authorizer;
+  struct decision {
+    bool is_visible = false;
+    clock::time_point decided_at{};
+  };
+
+  std::string role_;
+  std::string claims_;
+  /// Session id of a row -> its table and the values that the policies read -> decision.
+  std::map<std::string, std::unordered_map<std::string, decision>, std::less<>> decisions_;
+};
+
+/// Which sides of an event a class may see.
+struct visibility {
+  bool old_row = false;
+  bool new_row = false;
+};
+
+/// Answers of one authorizer::decide(), by event and class.
+class visibility_map {
+ public:
+  visibility of(const event& e, const viewer_class& viewer) const;
+  visibility& at(const event& e, const viewer_class& viewer) { return answers_[{&e, &viewer}]; }
+
+ private:
+  using key = std::pair<const event*, const viewer_class*>;
+  struct key_hash {
+    std::size_t operator()(const key& k) const {
+      return std::hash<const void*>{}(k.first) * 31 + std::hash<const void*>{}(k.second);
+    }
+  };
+  std::unordered_map<key, visibility, key_hash> answers_;
+};
+
+/// Decides what classes of subscribers may see, on the events' own values, under the tables'
+/// grants and row-level security, and keeps decisions for auth.cache. One a shard.
+class authorizer {
+ public:
+  using milliseconds = std::chrono::milliseconds;
+
+  authorizer(pg_pool& pool, const relay_description& description, milliseconds cache);
+
+  /// The one object of this shard for such claims, or for nobody's limits ("" role).
+  std::shared_ptr<viewer_class> class_of(const std::string& role, const std::string& claims);
+
+  /// Events that change who belongs where make the decisions about their session void. Call
+  /// before decide() of the same events.
+  void observe(const std::vector<event>& events);
+
+  struct question {
+    const event* e;
+    viewer_class* viewer;
+    auto operator<=>(const question&) const = default;
+  };
+  /// Answers all questions, from the cache or in one round trip to the database. Fails with
+  /// database_unreachable: ask again. Rows that cannot be decided (their values do not fit the
+  /// table any more, the policy fails for this role) are hidden, counted and logged.
+  boost::asio::awaitable<result<visibility_map>> decide(std::vector<question> questions);
+
+  /// Grants and policies of the described tables for a role, at most auth.cache old.
+  boost::asio::awaitable<result<std::shared_ptr<const role_policies>>> policies_of(
+      std::string role);
+
+ private:
+  enum class side { old_row, new_row };
+  struct open_row;
+
+  void add_side(const question& q, side which, const role_policies& policies, visibility_map& out,
+                std::vector<open_row>& open);
+  boost::asio::awaitable<result<void>> ask(std::vector<open_row>& open);
+  boost::asio::awaitable<result<void>> ask_one(pg_connection& pg, open_row& row);
+  void keep(const std::vector<open_row>& open, visibility_map& out);
+
+  pg_pool& pool_;
+  const relay_description& description_;
+  milliseconds cache_;
+  std::unordered_map<std::string, std::weak_ptr<viewer_class>> classes_;
+  struct cached_policies {
+    std::shared_ptr<const role_policies> policies;
+    viewer_class::clock::time_point read_at{};
+  };
+  std::unordered_map<std::string, cached_policies> policies_;
+};
+
+}  // namespace pgcast

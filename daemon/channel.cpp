@@ -1,0 +1,449 @@
+#include "daemon/channel.hpp"
+
+#include "daemon/metrics.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t k_held_events = 512;
+constexpr unsigned k_page_events = 100;
+constexpr auto k_room_pause = 10ms;
+constexpr auto k_first_retry = 100ms;
+constexpr auto k_longest_retry = 2'000ms;
+
+std::string reason_json(std::string_view reason) {
+  std::string out = R"({"reason":)";
+  append_json_quoted(out, reason);
+  return out + '}';
+}
+
+bool is_cursor_error(errc code) {
+  return code == errc::cursor_invalid || code == errc::cursor_foreign ||
+         code == errc::cursor_too_old || code == errc::cursor_ahead;
+}
+
+resume_outcome outcome_of(errc code) {
+  switch (code) {
+    case errc::cursor_foreign: return resume_outcome::cursor_foreign;
+    case errc::cursor_too_old: return resume_outcome::cursor_too_old;
+    case errc::cursor_ahead: return resume_outcome::cursor_ahead;
+    default: return resume_outcome::cursor_invalid;
+  }
+}
+
+}  // namespace
+
+channel::channel(shard_services& services, channel_owner& owner, identity id, claims who)
+    : services_(services), owner_(&owner), id_(std::move(id)), who_(std::move(who)) {
+  viewer_ = services_.policies.class_of(who_.role, who_.class_key);
+  metrics().channels.add();
+}
+
+channel::~channel() { metrics().channels.subtract(); }
+
+void channel::end() {
+  state_ = state::ended;
+  membership_.reset();
+  following_.reset();
+  held_ = {};
+  owner_ = nullptr;
+}
+
+void channel::spawn(asio::awaitable<void> work) {
+  asio::co_spawn(services_.executor, std::move(work),
+                 [self = shared_from_this()](std::exception_ptr failed) {
+                   if (!failed) return;
+                   try {
+                     std::rethrow_exception(failed);
+                   } catch (const std::exception& e) {
+                     spdlog::critical("channel {}: {}", self->id_.wire_topic, e.what());
+                   }
+                   if (self->has_ended()) return;
+                   self->push("phx_error", R"({"reason":"channel_crash"})");
+                   self->owner_->on_channel_ended(*self);
+                 });
+}
+
+asio::awaitable<void> channel::pause(std::chrono::milliseconds delay) {
+  asio::steady_timer timer(services_.executor, delay);
+  boost::system::error_code ignored;
+  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+// ---- joining
+
+void channel::join(join_request request, std::string ref) {
+  request_ = std::move(request);
+  register_member();
+  if (id_.name.kind == topic_kind::plain) {
+    answer_joined(ref);
+    state_ = state::live;
+    return;
+  }
+  spawn(run_join(std::move(ref)));
+}
+
+void channel::register_member() {
+  audience as{viewer_, owner_->version(), id_.wire_topic, audience::part::member};
+  membership_ = services_.topics.subscribe(topic_key(id_.name.kind, id_.name.key), id_.name.kind,
+                                           std::move(as), *this);
+}
+
+void channel::follow(const std::string& session) {
+  following_.reset();
+  followed_session_ = session;
+  if (session.empty()) return;
+  audience as{viewer_, owner_->version(), id_.wire_topic, audience::part::follower};
+  following_ = services_.topics.subscribe(topic_key(topic_kind::session, session),
+                                          topic_kind::session, std::move(as), *this);
+}
+
+asio::awaitable<result<position>> channel::resume_place() {
+  if (request_.resume_cursor) co_return co_await services_.past.place_of_cursor(*request_.resume_cursor);
+  co_return co_await services_.past.place_of_time(*request_.resume_since);
+}
+
+asio::awaitable<void> channel::run_join(std::string ref) {
+  const auto self = shared_from_this();
+  std::optional<position> place;
+  std::optional<error> refused_cursor;
+  if (request_.resume_cursor || request_.resume_since) {
+    auto found = co_await resume_place();
+    if (has_ended()) co_return;
+    if (found) place = *found;
+    if (!found && !is_cursor_error(found.error().code)) co_return refuse(ref, found.error());
+    if (!found) refused_cursor = found.error();
+  }
+  const bool wants_rows = !place && (request_.wants_snapshot || refused_cursor);
+  const auto content = wants_rows ? snapshot_content::full : snapshot_content::permission_only;
+  auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes, content);
+  if (has_ended()) co_return;
+  if (!taken) co_return refuse(ref, taken.error());
+  if (!taken->is_allowed) {
+    const error denied{errc::unauthorized,
+                       "You do not have permissions to read from this Channel topic: " +
+                           id_.name.name};
+    co_return refuse(ref, denied);
+  }
+  answer_joined(ref);
+  if (refused_cursor) refuse_cursor(*refused_cursor);
+  if (wants_rows) send_snapshot(*taken);
+  if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
+  if (place || id_.name.kind == topic_kind::phone) {
+    const position from = place ? *place : taken->at;
+    co_await catch_up(from);
+    if (!has_ended() && place) metrics().resumes[resume_outcome::ok].add();
+  } else {
+    go_live(taken->at);
+    if (state_ == state::catching_up) co_await catch_up(taken->at);
+  }
+}
+
+void channel::answer_joined(const std::string& ref) {
+  metrics().joins[join_outcome::ok].add();
+  reply(ref, "ok", R"({"postgres_changes":[]})");
+  if (request_.presence_enabled) push("presence_state", "{}");
+}
+
+void channel::refuse(const std::string& ref, const error& e) {
+  if (e.code == errc::unauthorized) {
+    metrics().joins[join_outcome::unauthorized].add();
+    reply(ref, "error", reason_json("Unauthorized: " + e.detail));
+  } else {
+    metrics().joins[join_outcome::unavailable].add();
+    spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
+    reply(ref, "error", reason_json("UnableToConnectToProject: the database cannot answer now, "
+                                    "try again"));
+  }
+  owner_->on_channel_ended(*this);
+}
+
+void channel::refuse_cursor(const error& e) {
+  metrics().resumes[outcome_of(e.code)].add();
+  std::string payload = R"({"extension":"pgcast","status":"error","code":)";
+  append_json_quoted(payload, text_code(e.code));
+  payload += R"(,"message":)";
+  append_json_quoted(payload, e.detail);
+  payload += R"(,"channel":)";
+  append_json_quoted(payload, id_.name.name);
+  push("system", payload + "}");
+}
+
+void channel::send_snapshot(const topic_snapshot& s) {
+  const std::string head = R"({"cursor":")" + encode_cursor(s.at, *s.history) + R"(",)";
+  auto frame = encode_broadcast(owner_->version(), id_.wire_topic, "snapshot", {head, s.body, "}"});
+  owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+// ---- catching up
+
+/// What was held is released behind `read_up_to`. If too much was held for that, the state is
+/// catching_up and the caller reads on from there.
+void channel::go_live(position read_up_to) {
+  if (has_overflowed_) {
+    state_ = state::catching_up;
+    return;
+  }
+  seam_.open(std::move(read_up_to));
+  state_ = state::live;
+  const auto held = std::move(held_);
+  held_ = {};
+  for (const auto& h : held) {
+    const auto verdict = seam_.judge(*h.e, *h.chunk->batch);
+    if (verdict == seam::verdict::drop) continue;
+    send_row(h.chunk->batch, *h.e, h.view, seam_.own_cursor(*h.e, *h.chunk->batch), id_.number);
+  }
+}
+
+asio::awaitable<void> channel::run_catch_up(position from) {
+  const auto self = shared_from_this();
+  co_await catch_up(std::move(from));
+}
+
+/// Reads everything after `from`, then goes live; retries while the database is away.
+asio::awaitable<void> channel::catch_up(position from) {
+  state_ = state::catching_up;
+  auto retry = std::chrono::milliseconds{k_first_retry};
+  const auto kind = id_.name.kind == topic_kind::phone ? topic_kind::session : id_.name.kind;
+  while (!has_ended()) {
+    held_.clear();
+    has_overflowed_ = false;
+    const std::string key = id_.name.kind == topic_kind::phone ? followed_session_ : id_.name.key;
+    auto page = co_await services_.past.read(kind, key, from, k_page_events);
+    if (has_ended()) co_return;
+    if (!page && is_cursor_error(page.error().code)) {
+      refuse_cursor(page.error());
+      co_return co_await start_from_snapshot();
+    }
+    if (!page) {
+      co_await pause(retry);
+      retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
+      continue;
+    }
+    const position next = page->next;
+    const bool is_end = page->is_end;
+    if (!co_await send_page(*std::move(page))) continue;
+    from = next;
+    co_await wait_for_room();
+    if (has_ended()) co_return;
+    if (is_end) go_live(from);
+    if (state_ == state::live) break;
+  }
+  if (!has_ended() && std::exchange(must_look_again_, false)) co_await run_follow(from);
+}
+
+/// False if the database could not decide: nothing was sent, ask again.
+asio::awaitable<bool> channel::send_page(replay_page page) {
+  std::vector<event> moved;
+  std::vector<authorizer::question> questions;
+  for (const auto& item : page.items) questions.push_back({&item.e, viewer_.get()});
+  const auto viewer = viewer_;
+  auto visible = co_await services_.policies.decide(std::move(questions));
+  if (has_ended()) co_return true;
+  if (!visible) {
+    co_await pause(k_first_retry);
+    co_return false;
+  }
+  for (const auto& item : page.items) {
+    const auto seen = visible->of(item.e, *viewer);
+    const bool is_truncate = item.e.op == operation::truncate;
+    const auto& r = is_truncate ? route{"", true, true} : item.e.routes.front();
+    if (is_truncate && !seen.old_row && !seen.new_row) continue;
+    const auto view = view_of(item.e.op, r.had_old && seen.old_row, r.has_new && seen.new_row);
+    if (view == event_view::hidden) continue;
+    send_row(item.span, item.e, view, item.span->at(item.e.id), 0);
+  }
+  co_return true;
+}
+
+asio::awaitable<void> channel::wait_for_room() {
+  while (!has_ended() && !owner_->has_room()) co_await pause(k_room_pause);
+}
+
+asio::awaitable<void> channel::start_from_snapshot() {
+  auto retry = std::chrono::milliseconds{k_first_retry};
+  for (;;) {
+    held_.clear();
+    has_overflowed_ = false;
+    auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
+                                                   snapshot_content::full);
+    if (has_ended()) co_return;
+    if (taken) {
+      send_snapshot(*taken);
+      if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
+      co_return co_await catch_up(taken->at);
+    }
+    co_await pause(retry);
+    retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
+    if (has_ended()) co_return;
+  }
+}
+
+// ---- a number that moves
+
+void channel::on_number_moved(const event& e, const batch_span& span) {
+  if (state_ == state::live) {
+    state_ = state::catching_up;
+    held_.clear();
+    has_overflowed_ = false;
+    spawn(run_follow(span.at(e.id)));
+  } else if (state_ != state::ended) {
+    must_look_again_ = true;
+  }
+}
+
+/// Looks which session carries the number now; with another one a fresh snapshot follows.
+asio::awaitable<void> channel::run_follow(position from) {
+  const auto self = shared_from_this();
+  state_ = state::catching_up;
+  auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
+                                                 snapshot_content::full);
+  if (has_ended()) co_return;
+  if (!taken) {
+    co_await pause(k_first_retry);
+    if (!has_ended()) co_await run_follow(std::move(from));
+    co_return;
+  }
+  if (taken->followed_session == followed_session_) {
+    co_await catch_up(std::move(from));
+    co_return;
+  }
+  send_snapshot(*taken);
+  follow(taken->followed_session);
+  co_await catch_up(taken->at);
+}
+
+// ---- the hub's events
+
+void channel::hold(delivery& d) {
+  if (held_.size() >= k_held_events) {
+    has_overflowed_ = true;
+    held_.clear();
+  }
+  if (!has_overflowed_) held_.push_back({d.chunk(), &d.changed(), d.view()});
+}
+
+void channel::on_event(delivery& d) {
+  switch (state_) {
+    case state::joining:
+    case state::catching_up: return hold(d);
+    case state::parked:
+    case state::ended: return;
+    case state::live: break;
+  }
+  const auto& span = d.chunk()->batch;
+  switch (seam_.judge(d.changed(), *span)) {
+    case seam::verdict::drop: return;
+    case seam::verdict::deliver_with_own_cursor:
+      send_row(span, d.changed(), d.view(), seam_.own_cursor(d.changed(), *span), id_.number);
+      return;
+    case seam::verdict::deliver: break;
+  }
+  if (!d.frame()) return;
+  metrics().events_delivered.add();
+  owner_->send(d.frame(), id_.number);
+}
+
+void channel::on_broadcast(const shared_frame& frame) {
+  if (!is_joined() || !owner_->has_room()) return;
+  owner_->send(frame, 0);
+}
+
+void channel::send_row(const std::shared_ptr<const batch_span>& span, const event& e,
+                       event_view view, const position& cursor, std::uint32_t channel_number) {
+  auto payload = encode_event(e, view, encode_cursor(cursor, *span->history));
+  if (!payload) {
+    metrics().rows_unparsable.add();
+    spdlog::error("event {} skipped: {}", e.id, payload.error().detail);
+    return;
+  }
+  metrics().events_delivered.add();
+  auto frame = encode_broadcast(owner_->version(), id_.wire_topic, e.table, {*payload});
+  owner_->send(std::make_shared<const outbound_frame>(std::move(frame), span, e.id),
+               channel_number);
+}
+
+// ---- slow clients
+
+void channel::park(const position* before) {
+  if (state_ != state::live || id_.name.kind == topic_kind::plain) return;
+  state_ = state::parked;
+  parked_at_ = before != nullptr ? *before : services_.topics.published();
+}
+
+void channel::unpark() {
+  if (state_ != state::parked) return;
+  state_ = state::catching_up;
+  spawn(run_catch_up(std::move(parked_at_)));
+}
+
+// ---- tokens
+
+void channel::renew(claims who) {
+  auto viewer = services_.policies.class_of(who.role, who.class_key);
+  who_ = std::move(who);
+  if (viewer == viewer_ || id_.name.kind == topic_kind::plain) return;
+  spawn(run_renew(std::move(viewer)));
+}
+
+asio::awaitable<void> channel::run_renew(std::shared_ptr<viewer_class> viewer) {
+  const auto self = shared_from_this();
+  auto taken = co_await services_.snapshots.read(id_.name, viewer, request_.sizes,
+                                                 snapshot_content::permission_only);
+  if (has_ended()) co_return;
+  if (!taken || !taken->is_allowed) {
+    std::string payload = R"({"extension":"system","status":"error","message":)";
+    append_json_quoted(payload, "You no longer have permission to read from this Channel topic: " +
+                                    id_.name.name);
+    payload += R"(,"channel":)";
+    append_json_quoted(payload, id_.name.name);
+    push("system", payload + "}");
+    push("phx_error", "{}");
+    owner_->on_channel_ended(*this);
+    co_return;
+  }
+  viewer_ = std::move(viewer);
+  register_member();
+  if (id_.name.kind == topic_kind::phone) follow(followed_session_);
+  // What is being decided right now is decided for the old class only: read it again.
+  if (state_ == state::live) co_await catch_up(services_.topics.published());
+}
+
+void channel::expire(wall_time now) {
+  const auto ago = std::chrono::duration_cast<std::chrono::seconds>(now - who_.expires_at).count();
+  std::string payload = R"({"extension":"system","status":"error","message":)";
+  append_json_quoted(payload, "Token has expired " + std::to_string(ago) + " seconds ago");
+  payload += R"(,"channel":)";
+  append_json_quoted(payload, id_.name.name);
+  push("system", payload + "}");
+  push("phx_error", "{}");
+}
+
+// ---- wire
+
+void channel::push(std::string_view event, std::string_view payload_json) {
+  auto frame = encode_push(owner_->version(), id_.join_ref, "null", id_.wire_topic, event,
+                           payload_json);
+  owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+void channel::reply(std::string_view ref, std::string_view status, std::string_view response_json) {
+  auto frame = encode_reply(owner_->version(), id_.join_ref, ref, id_.wire_topic, status,
+                            response_json);
+  owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+}  // namespace pgcast

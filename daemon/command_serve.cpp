@@ -1,0 +1,254 @@
+#include "daemon/command_serve.hpp"
+
+#include "daemon/commands.hpp"
+#include "daemon/event_sink.hpp"
+#include "daemon/http.hpp"
+#include "daemon/listener.hpp"
+#include "daemon/log.hpp"
+#include "daemon/maintenance.hpp"
+#include "daemon/metrics.hpp"
+#include "daemon/reader.hpp"
+#include "daemon/shard.hpp"
+#include "daemon/systemd.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+
+#include <sys/resource.h>
+#include <sysexits.h>
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_ready_lag = 5s;
+constexpr auto k_drain_check = 50ms;
+constexpr auto k_last_words = 500ms;  // for close frames that are still on their way
+
+/// As many descriptors as the system allows: one a client.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// The whole daemon: the main thread reads, accepts and reports; shards serve the clients.
+class daemon_process : public event_sink {
+ public:
+  explicit daemon_process(const config& c)
+      : config_(c),
+        clients_(context_.get_executor()),
+        admin_(context_.get_executor()),
+        reader_(context_.get_executor(), c, *this, recruiting_description()),
+        maintenance_(context_.get_executor(), c),
+        signals_(context_, SIGTERM, SIGINT, SIGHUP),
+        timer_(context_) {
+    const auto to_all = [this](client_broadcast b) { broadcast(std::move(b)); };
+    for (unsigned i = 0; i < c.threads; ++i) {
+      shards_.push_back(std::make_unique<shard>(c, recruiting_description(), to_all));
+    }
+  }
+
+  int run() {
+    if (auto failed = first_contact(); !failed) return report_failure(failed.error());
+    if (auto opened = clients_.open(config_.listen); !opened) return report_failure(opened.error());
+    if (auto opened = admin_.open(config_.admin_listen); !opened) {
+      return report_failure(opened.error());
+    }
+    for (const auto& s : shards_) s->start();
+    spawn(reader_.run());
+    spawn(maintenance_.run());
+    spawn(clients_.run([this](int fd, int family) { adopt(fd, family); }));
+    spawn(admin_.run([this](int fd, int family) { adopt_admin(fd, family); }));
+    spawn(watch_signals());
+    if (const auto interval = watchdog_interval()) spawn(feed_watchdog(*interval / 3));
+    spdlog::info("clients are served on {} by {} threads, health and metrics on {}",
+                 clients_.address(), config_.threads, admin_.address());
+    notify_ready();
+    context_.restart();
+    context_.run();
+    return EX_OK;
+  }
+
+  // event_sink, on the main thread
+
+  void deliver(std::shared_ptr<const event_chunk> chunk) override {
+    for (const auto& s : shards_) s->deliver(chunk);
+  }
+
+  bool has_room() override {
+    std::size_t queued = 0;
+    for (const auto& s : shards_) {
+      if (!s->has_room()) return false;
+      queued += s->queued_bytes();
+    }
+    return queued < config_.limits.queues_bytes;
+  }
+
+  void source_changed(source_state state, std::string detail) override {
+    const bool is_news = state != source_ || detail != detail_;
+    source_ = state;
+    detail_ = detail;
+    if (!is_news) return;
+    if (state == source_state::lost) spdlog::warn("source lost: {}", detail);
+    if (state == source_state::live) spdlog::info("source {}", detail);
+    notify_status("source: " + detail);
+  }
+
+  void start_over() override {
+    spdlog::warn("the history of the database is a new one: all clients join again");
+    for (const auto& s : shards_) s->start_over();
+  }
+
+ private:
+  void spawn(asio::awaitable<void> work) {
+    asio::co_spawn(context_, std::move(work), [](std::exception_ptr failed) {
+      if (!failed) return;
+      try {
+        std::rethrow_exception(failed);
+      } catch (const std::exception& e) {
+        spdlog::critical("main thread: {}", e.what());
+      }
+      std::terminate();
+    });
+  }
+
+  /// A database that cannot serve is a mistake of the set-up now; later it is an outage.
+  result<void> first_contact() {
+    std::optional<error> failed;
+    spawn(try_source(failed));
+    context_.run();
+    if (failed) return *failed;
+    return {};
+  }
+
+  asio::awaitable<void> try_source(std::optional<error>& failed) {
+    pg_connection pg(context_.get_executor());
+    auto opened = co_await open_source(pg, config_.database_url, "pgcast start");
+    if (!opened) failed = opened.error();
+  }
+
+  void adopt(int descriptor, int family) {
+    std::size_t open = 0;
+    for (const auto& s : shards_) open += s->connections();
+    if (open >= config_.limits.connections) {
+      metrics().handshakes_refused[refusal::full].add();
+      ::close(descriptor);
+      return;
+    }
+    shards_[next_shard_++ % shards_.size()]->adopt(descriptor, family);
+  }
+
+  void adopt_admin(int descriptor, int family) {
+    client_socket::stream socket(context_);
+    boost::system::error_code failed;
+    socket.assign(asio::generic::stream_protocol{family, family == AF_UNIX ? 0 : IPPROTO_TCP},
+                  descriptor, failed);
+    if (failed) return;
+    asio::co_spawn(context_, serve_admin(std::move(socket), [this] { return state(); }),
+                   asio::detached);
+  }
+
+  readiness state() const {
+    if (is_draining_) return {false, "the daemon is draining"};
+    if (source_ != source_state::live) return {false, detail_};
+    if (metrics().source_lag.value() > k_ready_lag) return {false, "the source is behind"};
+    return {true, ""};
+  }
+
+  void broadcast(client_broadcast b) {
+    const auto shared = std::make_shared<const client_broadcast>(std::move(b));
+    for (const auto& s : shards_) s->broadcast(shared);
+  }
+
+  asio::awaitable<void> pause(std::chrono::milliseconds delay) {
+    boost::system::error_code ignored;
+    timer_.expires_after(delay);
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+
+  asio::awaitable<void> watch_signals() {
+    for (;;) {
+      const int signal = co_await signals_.async_wait(asio::use_awaitable);
+      if (signal != SIGHUP) break;
+      spdlog::warn("SIGHUP: nothing is re-read yet; restart to take over a new configuration");
+    }
+    signals_.cancel();
+    std::signal(SIGTERM, SIG_DFL);  // a second signal ends the process at once
+    std::signal(SIGINT, SIG_DFL);
+    co_await drain();
+    context_.stop();
+  }
+
+  /// Not ready, no new clients, old ones told to go over server.drain; then the end.
+  asio::awaitable<void> drain() {
+    is_draining_ = true;
+    notify_stopping();
+    clients_.close();
+    spdlog::info("draining for {} ms", config_.drain.count());
+    for (const auto& s : shards_) s->drain(config_.drain);
+    const auto deadline = std::chrono::steady_clock::now() + config_.drain + k_last_words;
+    while (std::chrono::steady_clock::now() < deadline) {
+      std::size_t left = 0;
+      for (const auto& s : shards_) left += s->connections();
+      if (left == 0) break;
+      co_await pause(k_drain_check);
+    }
+    admin_.close();
+    reader_.stop();
+  }
+
+  asio::awaitable<void> feed_watchdog(std::chrono::microseconds interval) {
+    asio::steady_timer timer(context_);
+    for (;;) {
+      notify_watchdog();
+      timer.expires_after(interval);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
+  }
+
+  const config& config_;
+  asio::io_context context_{1};
+  std::vector<std::unique_ptr<shard>> shards_;
+  listener clients_;
+  listener admin_;
+  reader reader_;
+  maintenance maintenance_;
+  asio::signal_set signals_;
+  asio::steady_timer timer_;
+  std::size_t next_shard_ = 0;
+  source_state source_ = source_state::connecting;
+  std::string detail_;
+  bool is_draining_ = false;
+};
+
+}  // namespace
+
+int run_serve(const loaded_config& loaded) {
+  if (auto good = check_serving(loaded.values); !good) return report_failure(good.error());
+  start_logging(loaded.values.format, loaded.values.log_level);
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  daemon_process daemon(loaded.values);
+  const int code = daemon.run();
+  // The threads of the shards still run: the kernel takes back what is left, and nobody has to
+  // order destructors between threads.
+  spdlog::shutdown();
+  std::fflush(nullptr);
+  std::_Exit(code);
+}
+
+}  // namespace pgcast

@@ -1,0 +1,246 @@
+#include "daemon/hub.hpp"
+
+#include "daemon/metrics.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace pgcast {
+
+struct subscription::place {
+  hub* owner;
+  hub::entry* topic;
+  hub::group* among;
+  subscriber* who;
+  std::size_t slot;
+};
+
+struct hub::group {
+  audience as;
+  std::vector<subscription::place*> places;
+};
+
+struct hub::entry {
+  std::string key;
+  topic_kind kind;
+  std::vector<std::unique_ptr<group>> groups;
+};
+
+bool audience::is_alike(const audience& other) const {
+  return viewer == other.viewer && version == other.version && role == other.role &&
+         wire_topic == other.wire_topic;
+}
+
+subscription::subscription(subscription&& other) noexcept
+    : place_(std::exchange(other.place_, nullptr)) {}
+
+subscription& subscription::operator=(subscription&& other) noexcept {
+  std::swap(place_, other.place_);
+  return *this;
+}
+
+void subscription::reset() {
+  if (place_ != nullptr) place_->owner->remove(place_);
+  place_ = nullptr;
+}
+
+namespace {
+
+/// Frames of one event: a payload per view, a frame per view, wire version and topic name.
+class encoded_event {
+ public:
+  encoded_event(const std::shared_ptr<const event_chunk>& chunk, const event& e)
+      : chunk_(chunk), event_(e) {}
+
+  const shared_frame& frame(const audience& as, event_view view) {
+    for (const auto& f : frames_) {
+      if (f.view == view && f.version == as.version && *f.wire_topic == as.wire_topic) {
+        return f.frame;
+      }
+    }
+    frames_.push_back({view, as.version, &as.wire_topic, encode(as, view)});
+    return frames_.back().frame;
+  }
+
+  const std::shared_ptr<const event_chunk>& chunk() const { return chunk_; }
+  const event& changed() const { return event_; }
+
+ private:
+  struct known_frame {
+    event_view view;
+    wire_version version;
+    const std::string* wire_topic;
+    shared_frame frame;
+  };
+
+  shared_frame encode(const audience& as, event_view view) {
+    auto& payload = payloads_[static_cast<std::size_t>(view)];
+    if (!payload) {
+      const auto& span = *chunk_->batch;
+      auto encoded = encode_event(event_, view, encode_cursor(span.at(event_.id), *span.history));
+      if (!encoded) {
+        metrics().rows_unparsable.add();
+        spdlog::error("event {} skipped: {}", event_.id, encoded.error().detail);
+      }
+      payload = encoded ? *std::move(encoded) : std::string{};
+    }
+    if (payload->empty()) return nullptr;
+    return std::make_shared<const outbound_frame>(
+        encode_broadcast(as.version, as.wire_topic, event_.table, {*payload}), chunk_->batch,
+        event_.id);
+  }
+
+  const std::shared_ptr<const event_chunk>& chunk_;
+  const event& event_;
+  std::array<std::optional<std::string>, 5> payloads_;
+  std::vector<known_frame> frames_;
+};
+
+class group_delivery : public delivery {
+ public:
+  group_delivery(encoded_event& encoded, const audience& as, event_view view)
+      : encoded_(encoded), as_(as), view_(view) {}
+  const std::shared_ptr<const event_chunk>& chunk() const override { return encoded_.chunk(); }
+  const event& changed() const override { return encoded_.changed(); }
+  event_view view() const override { return view_; }
+  const shared_frame& frame() override {
+    if (!is_asked_) frame_ = encoded_.frame(as_, view_);
+    is_asked_ = true;
+    return frame_;
+  }
+
+ private:
+  encoded_event& encoded_;
+  const audience& as_;
+  event_view view_;
+  bool is_asked_ = false;
+  shared_frame frame_;
+};
+
+}  // namespace
+
+hub::hub(const relay_description& description) : description_(description) {}
+hub::~hub() = default;
+
+subscription hub::subscribe(const std::string& topic, topic_kind kind, audience as,
+                            subscriber& who) {
+  auto& slot = topics_[topic];
+  if (!slot) slot = std::make_unique<entry>(entry{topic, kind, {}});
+  auto found = std::find_if(slot->groups.begin(), slot->groups.end(),
+                            [&](const auto& g) { return g->as.is_alike(as); });
+  if (found == slot->groups.end()) {
+    slot->groups.push_back(std::make_unique<group>(group{std::move(as), {}}));
+    found = slot->groups.end() - 1;
+  }
+  auto& g = **found;
+  g.places.push_back(new subscription::place{this, slot.get(), &g, &who, g.places.size()});
+  return subscription{g.places.back()};
+}
+
+void hub::remove(subscription::place* p) {
+  auto& places = p->among->places;
+  places[p->slot] = places.back();
+  places[p->slot]->slot = p->slot;
+  places.pop_back();
+  auto* topic = p->topic;
+  if (places.empty()) {
+    std::erase_if(topic->groups, [&](const auto& g) { return g.get() == p->among; });
+  }
+  if (topic->groups.empty()) topics_.erase(topics_.find(topic->key));
+  delete p;
+}
+
+std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const {
+  std::vector<authorizer::question> out;
+  const auto ask = [&](const event& e, const entry& topic) {
+    for (const auto& g : topic.groups) {
+      if (g->as.viewer && !g->as.viewer->sees_everything()) out.push_back({&e, g->as.viewer.get()});
+    }
+  };
+  for (const auto& e : chunk.events) {
+    for (const auto& r : e.routes) {
+      const auto found = topics_.find(r.topic);
+      if (found != topics_.end() && found->second->kind != topic_kind::phone) ask(e, *found->second);
+    }
+    if (e.op != operation::truncate || e.description == nullptr) continue;
+    for (const auto& [key, topic] : topics_) {
+      if (e.description->carries(topic->kind)) ask(e, *topic);
+    }
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                        const visibility_map& visible) {
+  encoded_event encoded(chunk, e);
+  const auto to_topic = [&](entry& topic, bool had_old, bool has_new) {
+    for (const auto& g : topic.groups) {
+      const auto seen = visible.of(e, *g->as.viewer);
+      const auto view = view_of(e.op, had_old && seen.old_row, has_new && seen.new_row);
+      const bool is_hidden = view == event_view::hidden ||
+                             (view == event_view::truncate && !seen.old_row && !seen.new_row);
+      if (is_hidden) continue;
+      group_delivery d(encoded, g->as, view);
+      for (auto* p : g->places) p->who->on_event(d);
+    }
+  };
+  const auto move_numbers = [&](entry& topic) {
+    for (const auto& g : topic.groups) {
+      for (auto* p : g->places) p->who->on_number_moved(e, *chunk->batch);
+    }
+  };
+  if (e.op == operation::truncate) {
+    if (e.description == nullptr) return;
+    const bool moves = e.description->carries(topic_kind::phone) ||
+                       e.description->name == description_.membership_table;
+    for (const auto& [key, topic] : topics_) {
+      if (topic->kind == topic_kind::plain) continue;
+      if (topic->kind == topic_kind::phone && moves) move_numbers(*topic);
+      if (topic->kind != topic_kind::phone && e.description->carries(topic->kind)) {
+        to_topic(*topic, true, true);
+      }
+    }
+    return;
+  }
+  for (const auto& r : e.routes) {
+    const auto found = topics_.find(r.topic);
+    if (found == topics_.end()) continue;
+    if (found->second->kind == topic_kind::phone) {
+      move_numbers(*found->second);
+    } else {
+      to_topic(*found->second, r.had_old, r.has_new);
+    }
+  }
+}
+
+void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible) {
+  if (chunk->events.empty()) published_ = chunk->batch->start;
+  for (const auto& e : chunk->events) {
+    publish_event(chunk, e, visible);
+    published_ = chunk->batch->at(e.id);
+  }
+}
+
+void hub::publish(const client_broadcast& b) {
+  const auto found = topics_.find(b.topic);
+  if (found == topics_.end()) return;
+  for (const auto& g : found->second->groups) {
+    if (g->as.role == audience::part::follower) continue;
+    const bool is_binary = b.encoding == payload_encoding::binary;
+    if (is_binary && g->as.version == wire_version::v1) continue;
+    auto bytes = is_binary ? encode_binary_broadcast(g->as.wire_topic, b.event, b.payload)
+                           : encode_broadcast(g->as.version, g->as.wire_topic, b.event, {b.payload});
+    if (bytes.empty()) continue;  // names too long for the binary form
+    const auto frame = std::make_shared<const outbound_frame>(std::move(bytes));
+    for (auto* p : g->places) {
+      if (p->who != b.sender) p->who->on_broadcast(frame);
+    }
+  }
+}
+
+}  // namespace pgcast

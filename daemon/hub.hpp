@@ -1,0 +1,111 @@
+#pragma once
+
+#include "daemon/authorizer.hpp"
+#include "protocol/codec.hpp"
+#include "protocol/event.hpp"
+#include "protocol/outbound_queue.hpp"
+#include "protocol/router.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace pgcast {
+
+class hub;
+
+/// What a client said to the others of a topic.
+struct client_broadcast {
+  std::string topic;  ///< hub key
+  std::string event;
+  std::string payload;
+  payload_encoding encoding = payload_encoding::json;
+  const void* sender = nullptr;  ///< not to be echoed to this subscriber; nullptr: to all
+};
+
+/// One event on its way to subscribers that see it alike. The frame is encoded when the first of
+/// them asks for it and shared by all.
+class delivery {
+ public:
+  virtual ~delivery() = default;
+  virtual const std::shared_ptr<const event_chunk>& chunk() const = 0;
+  virtual const event& changed() const = 0;
+  virtual event_view view() const = 0;
+  /// nullptr if the event cannot be encoded (counted and logged once).
+  virtual const shared_frame& frame() = 0;
+};
+
+/// Who hears of a topic. Calls come from hub::publish() and must not subscribe or unsubscribe.
+class subscriber {
+ public:
+  virtual ~subscriber() = default;
+  virtual void on_event(delivery& d) = 0;
+  virtual void on_broadcast(const shared_frame& frame) = 0;
+  /// The number of a `phone:` topic may have another session now; `d` is the event that says so.
+  virtual void on_number_moved(const event& e, const batch_span& span) = 0;
+};
+
+/// Subscribers of one topic that get the same bytes.
+struct audience {
+  std::shared_ptr<viewer_class> viewer;
+  wire_version version = wire_version::v2;
+  std::string wire_topic;  ///< as the client names it, "realtime:session:abc"
+  enum class part { member, follower } role = part::member;  ///< followers get rows, no broadcasts
+
+  bool is_alike(const audience& other) const;
+};
+
+/// A place among a topic's subscribers; leaves it on destruction.
+class subscription {
+ public:
+  subscription() = default;
+  subscription(subscription&& other) noexcept;
+  subscription& operator=(subscription&& other) noexcept;
+  ~subscription() { reset(); }
+  void reset();
+  explicit operator bool() const { return place_ != nullptr; }
+
+ private:
+  friend class hub;
+  struct place;
+  explicit subscription(place* p) : place_(p) {}
+  place* place_ = nullptr;
+};
+
+/// Topic -> subscribers of one shard. Publishing is a loop of function calls: an event is encoded
+/// once per wire form, its bytes are shared. One thread.
+class hub {
+ public:
+  explicit hub(const relay_description& description);
+  ~hub();
+  hub(const hub&) = delete;
+  hub& operator=(const hub&) = delete;
+
+  /// `topic` is a key of topic_key(). `who` outlives the subscription.
+  subscription subscribe(const std::string& topic, topic_kind kind, audience as, subscriber& who);
+
+  /// Every event of the chunk with every class that subscribes to a topic of it.
+  std::vector<authorizer::question> questions(const event_chunk& chunk) const;
+  void publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible);
+  void publish(const client_broadcast& b);
+
+  /// Where publishing stands: everything covered has been handed to the subscribers.
+  const position& published() const { return published_; }
+
+ private:
+  friend class subscription;
+  struct group;
+  struct entry;
+  void publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                     const visibility_map& visible);
+  void remove(subscription::place* p);
+
+  const relay_description& description_;
+  std::unordered_map<std::string, std::unique_ptr<entry>, string_hash, std::equal_to<>> topics_;
+  position published_;
+};
+
+}  // namespace pgcast

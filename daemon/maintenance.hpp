@@ -1,0 +1,28 @@
+#pragma once
+
+#include "daemon/config.hpp"
+#include "daemon/pg_connection.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+namespace pgcast {
+
+/// Keeps the outbox in shape: partitions made ahead, expired ones dropped, the default partition
+/// watched. Any number of daemons may do so; a busy partition is left for the next round.
+class maintenance {
+ public:
+  maintenance(boost::asio::any_io_executor executor, const config& c)
+      : executor_(std::move(executor)), config_(c) {}
+
+  /// A round at start and then every ten minutes; failures are logged and tried again.
+  boost::asio::awaitable<void> run();
+
+ private:
+  boost::asio::awaitable<result<void>> run_once();
+
+  boost::asio::any_io_executor executor_;
+  const config& config_;
+};
+
+}  // namespace pgcast

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "daemon/pg_connection.hpp"
+#include "protocol/position.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/experimental/channel.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgcast {
+
+/// A connection of a pool, and the history it was opened under: crash recovery ends every
+/// connection, so all positions read through one belong to that incarnation.
+struct pooled_connection {
+  explicit pooled_connection(boost::asio::any_io_executor executor) : pg(std::move(executor)) {}
+  pg_connection pg;
+  std::shared_ptr<const source_history> history;
+};
+
+/// A few connections of one shard for joins, replays and decisions, opened when first needed.
+/// Waiting for a free one is first come, first served. One thread; outlives its leases.
+class pg_pool {
+ public:
+  pg_pool(boost::asio::any_io_executor executor, std::string conninfo, unsigned size);
+
+  /// Gives its connection back on destruction.
+  class lease {
+   public:
+    lease() = default;
+    lease(pg_pool* pool, pooled_connection* c) : pool_(pool), connection_(c) {}
+    lease(lease&& other) noexcept { swap(other); }
+    lease& operator=(lease&& other) noexcept {
+      swap(other);
+      return *this;
+    }
+    ~lease();
+    pg_connection& pg() const { return connection_->pg; }
+    const std::shared_ptr<const source_history>& history() const { return connection_->history; }
+
+   private:
+    void swap(lease& other) {
+      std::swap(pool_, other.pool_);
+      std::swap(connection_, other.connection_);
+    }
+    pg_pool* pool_ = nullptr;
+    pooled_connection* connection_ = nullptr;
+  };
+
+  /// An open connection. Fails as open_source() does.
+  boost::asio::awaitable<result<lease>> acquire();
+
+ private:
+  using free_list =
+      boost::asio::experimental::channel<void(boost::system::error_code, pooled_connection*)>;
+
+  std::string conninfo_;
+  std::vector<std::unique_ptr<pooled_connection>> connections_;
+  free_list free_;
+};
+
+}  // namespace pgcast

@@ -1,0 +1,263 @@
+#include "daemon/replay.hpp"
+
+#include "daemon/metrics.hpp"
+#include "daemon/source_session.hpp"
+#include "protocol/router.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+using parameters = std::vector<std::optional<std::string>>;
+constexpr std::chrono::milliseconds k_page_timeout{30'000};
+
+/// Tables that a kind of topic carries, as a Postgres array of "schema.table": TRUNCATE has no key.
+std::string carried_tables(const relay_description& description, topic_kind kind) {
+  std::string out = "{";
+  for (const auto& t : description.tables) {
+    if (!t.carries(kind)) continue;
+    if (out.size() > 1) out += ',';
+    out += t.schema + "." + t.name;
+  }
+  return out + '}';
+}
+
+constexpr std::string_view k_truncates =
+    "(operation = 'T' AND schema_name || '.' || table_name = ANY($6::text[]))";
+
+outbox_filter filter_of(const relay_description& description, topic_kind kind,
+                        const std::string& key, const position& after, unsigned limit) {
+  outbox_filter f;
+  f.after = after;
+  f.limit = limit;
+  f.parameters = {key, carried_tables(description, kind)};
+  if (kind == topic_kind::session) {
+    f.where = "session_id = $5 OR old_session_id = $5 OR " + std::string{k_truncates};
+    return f;
+  }
+  const auto& table = description.membership_table;
+  f.where = "campaign = $5 OR old_campaign = $5 OR " + std::string{k_truncates} +
+            " OR session_id IN (SELECT " + description.membership_session + " FROM public." + table +
+            " WHERE " + description.membership_campaign + " = $5"
+            " UNION SELECT moved.session_id FROM pgcast.outbox moved"
+            " WHERE moved.table_name = '" + table + "'"
+            " AND (moved.campaign = $5 OR moved.old_campaign = $5))"
+            " OR old_session_id IN (SELECT " + description.membership_session + " FROM public." +
+            table + " WHERE " + description.membership_campaign + " = $5)";
+  return f;
+}
+
+result<event> event_of(const pg_rows& rows, int i, const relay_description& description) {
+  return parse_outbox_row({rows.text(i, col_id), rows.text(i, col_xid), rows.text(i, col_at),
+                           rows.text(i, col_schema), rows.text(i, col_table),
+                           rows.text(i, col_operation), rows.at(i, col_record),
+                           rows.at(i, col_old_record)},
+                          description);
+}
+
+std::string session_array(const std::set<std::string>& sessions) {
+  std::string out = "{";
+  for (const auto& session : sessions) {
+    if (out.size() > 1) out += ',';
+    out += '"';
+    for (const char c : session) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + '}';
+}
+
+std::uint64_t to_number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+/// Which of the sessions on a page are in the campaign, at the page's start and then folded.
+struct replay::membership {
+  std::map<std::string, bool, std::less<>> is_member;
+  std::map<std::string, bool, std::less<>> was_member;  ///< until the session was deleted
+
+  bool holds(std::string_view session, directory::lookup which) const {
+    const auto now = is_member.find(session);
+    if (now != is_member.end() && now->second) return true;
+    if (which == directory::lookup::alive_only) return false;
+    const auto before = was_member.find(session);
+    return before != was_member.end() && before->second;
+  }
+};
+
+asio::awaitable<result<replay::membership>> replay::read_membership(
+    pg_connection& pg, std::string campaign, position after, const std::vector<event>& events) {
+  membership m;
+  outbox_filter moves;
+  moves.after = after;
+  moves.where = "table_name = $6 AND (campaign = $5 OR old_campaign = $5)";
+  moves.parameters = {campaign, description_.membership_table};
+  std::set<std::string> sessions;
+  for (const auto& e : events) {
+    if (e.description == nullptr) continue;
+    for (const auto& r : e.description->routes) {
+      if (r.how != table_route::by::campaign_of_session) continue;
+      const auto session = values_of(e, r.column);
+      if (session.before) sessions.insert(*session.before);
+      if (session.after) sessions.insert(*session.after);
+    }
+  }
+  std::vector<pg_statement> statements;
+  statements.push_back(select_events(moves));
+  statements.emplace_back("SELECT " + description_.membership_session + " FROM public." +
+                              description_.membership_table + " WHERE " +
+                              description_.membership_campaign + " = $1 AND " +
+                              description_.membership_session + " = ANY($2::text[])",
+                          parameters{campaign, session_array(sessions)});
+  auto rows = co_await pg.run(std::move(statements), k_page_timeout);
+  if (!rows) co_return rows.error();
+  for (int i = 0; i < (*rows)[1].size(); ++i) m.is_member[std::string{(*rows)[1].text(i, 0)}] = true;
+  std::set<std::string> undone;
+  for (int i = 0; i < (*rows)[0].size(); ++i) {
+    const auto move = event_of((*rows)[0], i, description_);
+    if (!move) continue;
+    const auto session = values_of(*move, description_.membership_session);
+    const auto where = values_of(*move, description_.membership_campaign);
+    for (const auto& id : {session.before, session.after}) {
+      if (!id || !undone.insert(*id).second) continue;
+      m.is_member[*id] = session.before == id && where.before == campaign;
+    }
+  }
+  co_return m;
+}
+
+void replay::route(std::vector<event>& events, topic_kind kind, const std::string& key,
+                   membership& m) {
+  const std::string wanted = topic_key(kind, key);
+  for (auto& e : events) {
+    e.routes = route_event(e, [&](std::string_view session, directory::lookup which) {
+      return m.holds(session, which) ? std::optional<std::string>{key} : std::nullopt;
+    });
+    std::erase_if(e.routes, [&](const auto& r) { return r.topic != wanted; });
+    if (e.description == nullptr || e.description->name != description_.membership_table) continue;
+    if (e.op == operation::truncate) {
+      m.was_member.insert(m.is_member.begin(), m.is_member.end());
+      m.is_member.clear();
+      continue;
+    }
+    const auto session = values_of(e, description_.membership_session);
+    const auto where = values_of(e, description_.membership_campaign);
+    if (session.before && session.before != session.after) {
+      m.was_member[*session.before] = where.before == key;
+      m.is_member[*session.before] = false;
+    }
+    if (session.after) m.is_member[*session.after] = where.after == key;
+  }
+}
+
+asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string key, position after,
+                                                  unsigned limit) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto& pg = leased->pg();
+  const auto history = leased->history();
+  after = after.in(*history);
+  auto statements = begin_read();
+  statements.emplace_back("SET LOCAL enable_seqscan = off");
+  statements.push_back(select_events(filter_of(description_, kind, key, after, limit)));
+  auto rows = co_await pg.run(std::move(statements), k_page_timeout);
+  if (!rows) co_return rows.error();
+  const auto& found = (*rows)[3];
+  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
+  if (!seen) co_return seen.error();
+  const auto dropped = to_number((*rows)[1].text(0, 1));
+  const bool is_ahead = after.s2->xmax() > seen->xmax();
+  const bool is_too_old = dropped != 0 && !after.s1->sees(dropped);
+
+  std::vector<event> events;
+  std::vector<bool> in_first;
+  for (int i = 0; i < found.size(); ++i) {
+    auto e = event_of(found, i, description_);
+    if (!e || !e->is_parsable) {
+      metrics().rows_unparsable.add();
+      spdlog::error("event {} skipped: its row cannot be parsed", found.text(i, col_id));
+      continue;
+    }
+    events.push_back(*std::move(e));
+    in_first.push_back(found.text(i, col_in_first_part) == "t");
+  }
+  membership m;
+  if (kind == topic_kind::campaign && !events.empty() && !is_ahead && !is_too_old) {
+    auto read = co_await read_membership(pg, key, after, events);
+    if (!read) co_return read.error();
+    m = *std::move(read);
+  }
+  std::vector<pg_statement> commit;
+  commit.emplace_back("COMMIT");
+  auto ended = co_await pg.run(std::move(commit), k_answer_timeout);
+  if (!ended) co_return ended.error();
+  if (is_ahead) co_return error{errc::cursor_ahead, "the cursor is ahead of the database"};
+  if (is_too_old) {
+    co_return error{errc::cursor_too_old, "events after the cursor are no longer kept"};
+  }
+
+  route(events, kind, key, m);
+  const auto now = std::make_shared<pg_snapshot>(*std::move(seen));
+  position rest = position::at(history->current(), after.s2);
+  rest.s2 = now;
+  position first = after;
+  first.id = 0;
+  const event_spans spans{std::make_shared<batch_span>(batch_span{history, first}),
+                          std::make_shared<batch_span>(batch_span{history, rest})};
+  replay_page page;
+  page.history = history;
+  page.is_end = limit == 0 || static_cast<unsigned>(found.size()) < limit;
+  page.next = position::at(history->current(), now);
+  if (!page.is_end) {
+    const int last = found.size() - 1;
+    const auto& span = found.text(last, col_in_first_part) == "t" ? spans.first : spans.rest;
+    page.next = span->at(to_number(found.text(last, col_id)));
+  }
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (events[i].routes.empty() && events[i].op != operation::truncate) continue;
+    page.items.push_back({std::move(events[i]), in_first[i] ? spans.first : spans.rest});
+  }
+  co_return page;
+}
+
+asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  co_return decode_cursor(cursor, *leased->history());
+}
+
+asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  std::vector<pg_statement> statements;
+  statements.emplace_back(
+      "SELECT coalesce(min(xid), pg_snapshot_xmax(pg_current_snapshot())::text::xid8),"
+      " (SELECT dropped_xid IS NOT NULL AND $1::timestamptz < min(at) FROM pgcast.meta,"
+      " pgcast.outbox GROUP BY dropped_xid) FROM pgcast.outbox WHERE at >= $1::timestamptz",
+      parameters{iso_time});
+  auto rows = co_await leased->pg().run(std::move(statements), k_page_timeout);
+  if (!rows && rows.error().code == errc::query_failed) {
+    co_return error{errc::cursor_invalid, "resume.since is no ISO time"};
+  }
+  if (!rows) co_return rows.error();
+  if ((*rows)[0].text(0, 1) == "t") {
+    co_return error{errc::cursor_too_old, "events of that time are no longer kept"};
+  }
+  const auto first = to_number((*rows)[0].text(0, 0));
+  co_return position::at(leased->history()->current(),
+                         std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
+}
+
+}  // namespace pgcast

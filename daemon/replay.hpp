@@ -1,0 +1,62 @@
+#pragma once
+
+#include "daemon/pg_pool.hpp"
+#include "protocol/event.hpp"
+#include "protocol/position.hpp"
+#include "protocol/topic.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgcast {
+
+/// Events of one topic after a place, oldest first.
+struct replay_page {
+  struct item {
+    event e;  ///< its routes are those to the asked topic only
+    std::shared_ptr<const batch_span> span;
+  };
+  std::vector<item> items;
+  position next;        ///< where the following page starts
+  bool is_end = false;  ///< nothing was left at the page's snapshot; then `next` is that snapshot
+  std::shared_ptr<const source_history> history;
+};
+
+/// "Events of topic T after position P" out of the outbox, in pages (docs/decisions/0001). Resume,
+/// and the way back of a parked client.
+///
+/// A campaign's events are those of the sessions that were in it at the time: membership at P is
+/// today's with the moves since P undone, then moves are folded forward. Fails with the cursor_*
+/// codes when P is not covered by what is kept, with database_unreachable or query_failed. One a
+/// shard.
+class replay {
+ public:
+  replay(pg_pool& pool, const relay_description& description)
+      : pool_(pool), description_(description) {}
+
+  /// `kind` is session or campaign, `key` as in topic. `limit` is a count of events.
+  boost::asio::awaitable<result<replay_page>> read(topic_kind kind, std::string key, position after,
+                                                   unsigned limit);
+
+  /// The place that a client's cursor names. Fails with the cursor_* codes.
+  boost::asio::awaitable<result<position>> place_of_cursor(std::string cursor);
+  /// A place from which all events of statements at or after an ISO time come (and perhaps a few
+  /// older ones). Fails with cursor_invalid or cursor_too_old.
+  boost::asio::awaitable<result<position>> place_of_time(std::string iso_time);
+
+ private:
+  struct membership;
+  boost::asio::awaitable<result<membership>> read_membership(pg_connection& pg, std::string campaign,
+                                                             position after,
+                                                             const std::vector<event>& events);
+  void route(std::vector<event>& events, topic_kind kind, const std::string& key, membership& m);
+
+  pg_pool& pool_;
+  const relay_description& description_;
+};
+
+}  // namespace pgcast

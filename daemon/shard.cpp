@@ -1,0 +1,188 @@
+#include "daemon/shard.hpp"
+
+#include "daemon/http.hpp"
+#include "daemon/metrics.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <exception>
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t k_receive_bytes = 256 * 1024;
+constexpr std::size_t k_chunk_backlog = 4;
+constexpr auto k_tick = 100ms;
+constexpr auto k_decision_retry = 200ms;
+
+void log_failure(const char* what, std::exception_ptr failed) {
+  if (!failed) return;
+  try {
+    std::rethrow_exception(failed);
+  } catch (const std::exception& e) {
+    spdlog::critical("{}: {}", what, e.what());
+  }
+}
+
+/// For loops without which the shard is useless: a bug there ends the process, loudly.
+void die_on_failure(std::exception_ptr failed) {
+  if (!failed) return;
+  log_failure("shard", failed);
+  std::terminate();
+}
+
+}  // namespace
+
+shard::shard(const config& c, const relay_description& description,
+             std::function<void(client_broadcast)> to_all)
+    : work_(context_.get_executor()),
+      pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
+      policies_(pool_, description, c.auth_cache),
+      snapshots_(pool_, policies_),
+      past_(pool_, description),
+      topics_(description),
+      services_{context_.get_executor(), c, description, topics_, policies_, snapshots_, past_,
+                pressure_, std::move(to_all), {}, {}, std::vector<char>(k_receive_bytes)},
+      chunks_(context_.get_executor(), 64) {
+  services_.flush_soon = [this] { asio::post(context_, [this] { flush(); }); };
+}
+
+shard::~shard() {
+  stop();
+  connections_.clear();
+}
+
+void shard::start() {
+  asio::co_spawn(context_, publish_chunks(), die_on_failure);
+  asio::co_spawn(context_, tick(), die_on_failure);
+  thread_ = std::thread([this] { context_.run(); });
+}
+
+void shard::stop() {
+  context_.stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+// ---- clients
+
+void shard::adopt(int descriptor, int family) {
+  count_.fetch_add(1, std::memory_order_relaxed);
+  asio::post(context_, [this, descriptor, family] {
+    asio::co_spawn(context_, serve(descriptor, family), [this](std::exception_ptr failed) {
+      log_failure("http", failed);
+      count_.fetch_sub(1, std::memory_order_relaxed);
+    });
+  });
+}
+
+asio::awaitable<void> shard::serve(int descriptor, int family) {
+  client_socket::stream socket(context_);
+  boost::system::error_code failed;
+  socket.assign(asio::generic::stream_protocol{family, family == AF_UNIX ? 0 : IPPROTO_TCP},
+                descriptor, failed);
+  if (failed) co_return;
+  const std::function<void(std::shared_ptr<connection>, std::string)> keep =
+      [this](std::shared_ptr<connection> c, std::string early) {
+        metrics().connections_accepted.add();
+        count_.fetch_add(1, std::memory_order_relaxed);
+        connections_.push_back(c);
+        c->start(std::move(early));
+      };
+  co_await serve_http(services_, std::move(socket), keep);
+}
+
+void shard::flush() {
+  const auto dirty = std::move(services_.dirty);
+  services_.dirty.clear();
+  for (const auto& c : dirty) c->flush();
+}
+
+asio::awaitable<void> shard::tick() {
+  asio::steady_timer timer(context_);
+  for (;;) {
+    timer.expires_after(k_tick);
+    co_await timer.async_wait(asio::use_awaitable);
+    const auto now = connection::clock::now();
+    const auto wall = std::chrono::system_clock::now();
+    for (const auto& c : connections_) c->tick(now, wall);
+    const auto gone = std::erase_if(connections_, [](const auto& c) { return c->is_closed(); });
+    count_.fetch_sub(gone, std::memory_order_relaxed);
+    if (drain_total_ == 0) continue;
+    const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - drain_start_);
+    const auto due = drain_duration_.count() <= 0
+                         ? drain_total_
+                         : drain_total_ * static_cast<std::size_t>(passed.count()) /
+                               static_cast<std::size_t>(drain_duration_.count());
+    const std::size_t staying = due >= drain_total_ ? 0 : drain_total_ - due;
+    for (std::size_t i = staying; i < connections_.size(); ++i) {
+      connections_[i]->close(1012, "the server restarts");
+    }
+  }
+}
+
+void shard::drain(std::chrono::milliseconds duration) {
+  asio::post(context_, [this, duration] {
+    drain_start_ = connection::clock::now();
+    drain_duration_ = duration;
+    drain_total_ = connections_.size();
+  });
+}
+
+void shard::start_over() {
+  asio::post(context_, [this] {
+    for (const auto& c : connections_) c->start_over();
+  });
+}
+
+// ---- events
+
+void shard::deliver(std::shared_ptr<const event_chunk> chunk) {
+  waiting_chunks_.fetch_add(1, std::memory_order_relaxed);
+  asio::post(context_, [this, chunk = std::move(chunk)]() mutable {
+    if (!chunks_.try_send(boost::system::error_code{}, std::move(chunk))) {
+      spdlog::critical("the shard's chunk backlog overflowed");
+      std::terminate();
+    }
+  });
+}
+
+bool shard::has_room() const {
+  return waiting_chunks_.load(std::memory_order_relaxed) < k_chunk_backlog &&
+         pressure_.full_clients.load(std::memory_order_relaxed) == 0;
+}
+
+/// Chunks in order: first what may be seen is decided, then all is published. While the database
+/// cannot decide, nothing is published: never unseen, never skipped.
+asio::awaitable<void> shard::publish_chunks() {
+  for (;;) {
+    const auto chunk = co_await chunks_.async_receive(asio::use_awaitable);
+    policies_.observe(chunk->events);
+    result<visibility_map> visible = visibility_map{};
+    for (;;) {
+      auto questions = topics_.questions(*chunk);
+      if (questions.empty()) break;
+      visible = co_await policies_.decide(std::move(questions));
+      if (visible) break;
+      asio::steady_timer timer(context_, k_decision_retry);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
+    topics_.publish(chunk, *visible);
+    waiting_chunks_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void shard::broadcast(std::shared_ptr<const client_broadcast> b) {
+  asio::post(context_, [this, b = std::move(b)] { topics_.publish(*b); });
+}
+
+}  // namespace pgcast

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "daemon/connection.hpp"
+#include "daemon/pg_pool.hpp"
+#include "daemon/shard_services.hpp"
+
+#include <boost/asio/experimental/channel.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace pgcast {
+
+/// One thread with its io_context, hub and connections. Wiring only. Everything public is called
+/// from other threads, after start().
+class shard {
+ public:
+  /// `to_all` hands a client's broadcast to every shard.
+  shard(const config& c, const relay_description& description,
+        std::function<void(client_broadcast)> to_all);
+  ~shard();
+
+  void start();
+  /// Ends the thread at once; connections are closed without a word.
+  void stop();
+
+  /// A new client of the public listener.
+  void adopt(int descriptor, int family);
+  void deliver(std::shared_ptr<const event_chunk> chunk);
+  void broadcast(std::shared_ptr<const client_broadcast> b);
+  void start_over();
+  /// Closes all clients with 1012, spread over `duration`.
+  void drain(std::chrono::milliseconds duration);
+
+  /// False while chunks wait here or queues are too full.
+  bool has_room() const;
+  std::size_t queued_bytes() const {
+    return pressure_.queued_bytes.load(std::memory_order_relaxed);
+  }
+  std::size_t connections() const { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  boost::asio::awaitable<void> serve(int descriptor, int family);
+  boost::asio::awaitable<void> publish_chunks();
+  boost::asio::awaitable<void> tick();
+  void flush();
+
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  queue_pressure pressure_;
+  pg_pool pool_;
+  authorizer policies_;
+  snapshot_reader snapshots_;
+  replay past_;
+  hub topics_;
+  shard_services services_;
+  boost::asio::experimental::channel<void(boost::system::error_code,
+                                          std::shared_ptr<const event_chunk>)> chunks_;
+  std::vector<std::shared_ptr<connection>> connections_;
+  std::atomic<std::size_t> count_{0};
+  std::atomic<std::size_t> waiting_chunks_{0};
+  std::chrono::steady_clock::time_point drain_start_{};
+  std::chrono::milliseconds drain_duration_{0};
+  std::size_t drain_total_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace pgcast

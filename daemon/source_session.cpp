@@ -1,0 +1,112 @@
+#include "daemon/source_session.hpp"
+
+#include <charconv>
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+constexpr int k_oldest_server = 140'000;
+
+std::uint64_t to_number(std::string_view text, int base = 10) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return value;
+}
+
+std::string from_hex(std::string_view hex) {
+  std::string out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    out += static_cast<char>(to_number(hex.substr(i, 2), 16));
+  }
+  return out;
+}
+
+source_history to_history(const std::vector<pg_rows>& rows) {
+  source_history h;
+  h.epoch = to_number(rows[0].text(0, 0), 16);
+  h.cursor_key = from_hex(rows[0].text(0, 1));
+  for (int i = 0; i < rows[1].size(); ++i) {
+    h.incarnations.push_back({static_cast<std::uint32_t>(to_number(rows[1].text(i, 0))),
+                              to_number(rows[1].text(i, 1))});
+  }
+  h.dropped_xid = to_number(rows[2].text(0, 0));
+  return h;
+}
+
+}  // namespace
+
+asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_connection& pg,
+                                                                           std::string conninfo,
+                                                                           std::string name) {
+  auto connected = co_await pg.connect(std::move(conninfo), std::move(name), k_answer_timeout);
+  if (!connected) co_return connected.error();
+  if (pg.server_version() < k_oldest_server) {
+    pg.close();
+    co_return error{errc::database_unsuitable, "PostgreSQL 14 or newer is needed: upgrade the "
+                                               "server or point database.url elsewhere"};
+  }
+  std::vector<pg_statement> checks;
+  checks.emplace_back("SELECT pg_is_in_recovery(), to_regclass('pgcast.outbox') IS NULL");
+  auto checked = co_await pg.run(std::move(checks), k_answer_timeout);
+  if (!checked) co_return checked.error();
+  if ((*checked)[0].text(0, 0) == "t") {
+    pg.close();
+    co_return error{errc::database_unsuitable, "the server is a hot standby: point database.url "
+                                               "at the primary (target_session_attrs=read-write)"};
+  }
+  if ((*checked)[0].text(0, 1) == "t") {
+    pg.close();
+    co_return error{errc::not_installed, "pgcast is not installed in this database: run "
+                                         "'pgcast install' with the same database.url"};
+  }
+  std::vector<pg_statement> attach;
+  attach.emplace_back("SELECT epoch, encode(cursor_key, 'hex') FROM pgcast.attach()");
+  attach.emplace_back("SELECT number, first_xid FROM pgcast.incarnation ORDER BY number");
+  attach.emplace_back("SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta");
+  auto rows = co_await pg.run(std::move(attach), k_answer_timeout);
+  if (!rows) co_return rows.error();
+  co_return std::make_shared<const source_history>(to_history(*rows));
+}
+
+asio::awaitable<result<session_traits>> read_traits(pg_connection& pg) {
+  std::vector<pg_statement> query;
+  query.emplace_back("SELECT pg_backend_pid(), current_setting('max_prepared_transactions')");
+  auto rows = co_await pg.run(std::move(query), k_answer_timeout);
+  if (!rows) co_return rows.error();
+  session_traits t;
+  t.is_pooled = (*rows)[0].text(0, 0) != std::to_string(pg.backend_pid());
+  t.allows_prepared = (*rows)[0].text(0, 1) != "0";
+  co_return t;
+}
+
+std::vector<pg_statement> begin_read() {
+  std::vector<pg_statement> out;
+  out.emplace_back("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  out.emplace_back(
+      "SELECT pg_current_snapshot(), (SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta),"
+      " set_config('TimeZone', 'UTC', true), set_config('IntervalStyle', 'postgres', true),"
+      " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
+      " set_config('jit', 'off', true)");
+  return out;
+}
+
+pg_statement select_events(const outbox_filter& filter) {
+  const auto& p = filter.after;
+  const std::string keys = filter.where.empty() ? "" : " AND (" + filter.where + ")";
+  std::string sql =
+      "SELECT id, xid, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
+      " schema_name, table_name, operation, record, old_record,"
+      " pg_visible_in_snapshot(xid, $3::pg_snapshot) AS in_first"
+      " FROM (SELECT * FROM pgcast.outbox WHERE xid >= $1::xid8" + keys +
+      " UNION ALL SELECT * FROM pgcast.outbox WHERE xid = ANY($2::xid8[])" + keys + ") o"
+      " WHERE NOT (id <= $4::bigint AND pg_visible_in_snapshot(xid, $3::pg_snapshot))"
+      " ORDER BY in_first DESC, id";
+  if (filter.limit > 0) sql += " LIMIT " + std::to_string(filter.limit);
+  std::vector<std::optional<std::string>> parameters{
+      std::to_string(p.s1->xmax()), p.s1->running_array(), p.s2->text(), std::to_string(p.id)};
+  parameters.insert(parameters.end(), filter.parameters.begin(), filter.parameters.end());
+  return {std::move(sql), std::move(parameters)};
+}
+
+}  // namespace pgcast

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "daemon/pg_connection.hpp"
+#include "protocol/event.hpp"
+#include "protocol/position.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgcast {
+
+constexpr std::chrono::milliseconds k_answer_timeout{5'000};  ///< a server silent for longer is lost
+
+/// Connects, checks that the server suits (version 14 or newer, a primary, pgcast installed) and
+/// attaches to the source's history. Fails with database_unreachable, database_unsuitable or
+/// not_installed and one sentence with the remedy.
+boost::asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(
+    pg_connection& pg, std::string conninfo, std::string name);
+
+/// What an open session looks like to the server.
+struct session_traits {
+  bool is_pooled = false;              ///< a transaction pooler is in between: LISTEN hears nothing
+  bool allows_prepared = false;        ///< max_prepared_transactions > 0
+};
+boost::asio::awaitable<result<session_traits>> read_traits(pg_connection& pg);
+
+/// The first statements of every read transaction: one snapshot, and rendering that does not
+/// depend on defaults of role or database.
+std::vector<pg_statement> begin_read();
+
+/// Which outbox rows to read: those that a position does not cover.
+struct outbox_filter {
+  position after;
+  std::string where;  ///< further condition on the columns, "" = none; parameters from $5 on
+  std::vector<std::optional<std::string>> parameters;
+  unsigned limit = 0;  ///< 0 = all
+};
+
+/// The one query for events after a position (docs/decisions/0001). Columns in the order of
+/// outbox_columns.
+pg_statement select_events(const outbox_filter& filter);
+
+enum outbox_columns : int {
+  col_id, col_xid, col_at, col_schema, col_table, col_operation, col_record, col_old_record,
+  col_in_first_part  ///< 't': visible in after.s2, so the event's batch is (after.s1, after.s2]
+};
+
+/// The spans of the rows that select_events() gives: of those in after.s2, and of the others.
+struct event_spans {
+  std::shared_ptr<const batch_span> first;
+  std::shared_ptr<const batch_span> rest;
+};
+
+}  // namespace pgcast

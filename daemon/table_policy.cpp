@@ -1,0 +1,157 @@
+#include "daemon/table_policy.hpp"
+
+#include "daemon/source_session.hpp"
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+/// One row per table: grants, whether row-level security binds the role, its SELECT policies ORed
+/// (permissive) and ANDed (restrictive), the columns that they name by pg_depend, and whether a
+/// decision may be kept: pg_depend lists no column for a whole-row reference, and no built-in
+/// function, so both are read from the expression itself.
+constexpr std::string_view k_policies = R"sql(
+WITH relayed AS (
+  SELECT c.oid, n.nspname, c.relname, c.relowner, c.relrowsecurity, c.relforcerowsecurity
+  FROM unnest($2::text[], $3::text[]) AS t(schema_name, table_name)
+  JOIN pg_namespace n ON n.nspname = t.schema_name
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.table_name
+), viewer AS (
+  SELECT r.oid, r.rolsuper OR r.rolbypassrls AS bypasses FROM pg_roles r
+  WHERE r.rolname = coalesce(nullif($1, ''), current_user)
+), policy AS (
+  SELECT p.oid, p.polrelid, p.polpermissive, p.polqual,
+         coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') AS expression
+  FROM pg_policy p, viewer v
+  WHERE p.polrelid IN (SELECT oid FROM relayed) AND p.polcmd IN ('r', '*')
+    AND EXISTS (SELECT FROM unnest(p.polroles) AS member(oid)
+                WHERE member.oid = 0 OR pg_has_role(v.oid, member.oid, 'USAGE'))
+)
+SELECT t.nspname, t.relname, t.oid::regclass::text,
+  NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0
+              AND NOT a.attisdropped
+              AND NOT has_column_privilege(v.oid, t.oid, a.attnum, 'SELECT'))
+    AND has_schema_privilege(v.oid, t.nspname, 'USAGE'),
+  v.bypasses OR NOT t.relrowsecurity
+    OR (pg_has_role(v.oid, t.relowner, 'USAGE') AND NOT t.relforcerowsecurity),
+  coalesce((SELECT '(' || string_agg('(' || p.expression || ')', ' OR ') || ')'
+            FROM policy p WHERE p.polrelid = t.oid AND p.polpermissive), 'false')
+    || coalesce((SELECT string_agg(' AND (' || p.expression || ')', '')
+                 FROM policy p WHERE p.polrelid = t.oid AND NOT p.polpermissive), ''),
+  coalesce((SELECT string_agg(DISTINCT a.attname, chr(10))
+            FROM policy p
+            JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+                            AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+                            AND d.refobjsubid > 0
+            JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+            WHERE p.polrelid = t.oid), ''),
+  NOT EXISTS (SELECT FROM policy p WHERE p.polrelid = t.oid
+              AND (p.polqual::text ~ ':varattno 0 '
+                   OR EXISTS (SELECT FROM regexp_matches(p.polqual::text,
+                                                         ':(?:op)?funcid (\d+)', 'g') AS used(id)
+                              JOIN pg_proc f ON f.oid = used.id[1]::oid
+                              WHERE f.provolatile = 'v')))
+FROM relayed t, viewer v)sql";
+
+std::string array_literal(const std::vector<std::string>& names) {
+  std::string out = "{";
+  for (const auto& name : names) {
+    if (out.size() > 1) out += ',';
+    out += '"';
+    for (const char c : name) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + '}';
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    out.emplace_back(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return out;
+}
+
+std::string quoted(const std::string& name) {
+  std::string out = "\"";
+  for (const char c : name) out += c == '"' ? std::string{"\"\""} : std::string{c};
+  return out + '"';
+}
+
+}  // namespace
+
+const table_policy* role_policies::find(std::string_view schema, std::string_view name) const {
+  for (const auto& t : tables) {
+    if (t.name == name && t.schema == schema) return &t;
+  }
+  return nullptr;
+}
+
+bool role_policies::may_select(std::string_view schema, std::string_view name) const {
+  const auto* policy = find(schema, name);
+  return policy != nullptr && policy->may_select;
+}
+
+asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::string role,
+                                                     const relay_description& description) {
+  std::vector<std::string> schemas;
+  std::vector<std::string> names;
+  for (const auto& t : description.tables) {
+    schemas.push_back(t.schema);
+    names.push_back(t.name);
+  }
+  std::vector<pg_statement> statements;
+  statements.emplace_back("BEGIN READ ONLY");
+  statements.emplace_back("SELECT set_config('search_path', '', true)");
+  statements.emplace_back("SELECT FROM pg_roles WHERE rolname = coalesce(nullif($1, ''), current_user)",
+                          std::vector<std::optional<std::string>>{role});
+  statements.emplace_back(std::string{k_policies},
+                          std::vector<std::optional<std::string>>{role, array_literal(schemas),
+                                                                  array_literal(names)});
+  statements.emplace_back("COMMIT");
+  auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
+  if (!rows) co_return rows.error();
+  if ((*rows)[2].size() == 0) {
+    co_return error{errc::query_failed, "role \"" + role + "\" does not exist in the database"};
+  }
+  role_policies out;
+  const auto& found = (*rows)[3];
+  for (int i = 0; i < found.size(); ++i) {
+    table_policy p;
+    p.schema = found.text(i, 0);
+    p.name = found.text(i, 1);
+    p.relation = found.text(i, 2);
+    p.may_select = found.text(i, 3) == "t";
+    p.sees_every_row = found.text(i, 4) == "t";
+    p.expression = found.text(i, 5);
+    p.columns = split_lines(found.text(i, 6));
+    p.is_cacheable = found.text(i, 7) == "t";
+    out.tables.push_back(std::move(p));
+  }
+  co_return out;
+}
+
+std::string decision_sql(const table_policy& policy) {
+  return "SELECT coalesce((SELECT (" + policy.expression + ") FROM jsonb_populate_record(NULL::" +
+         policy.relation + ", pgcast_row.record) AS " + quoted(policy.name) +
+         "), false) FROM unnest($1::jsonb[]) WITH ORDINALITY AS pgcast_row(record, ordinal)"
+         " ORDER BY pgcast_row.ordinal";
+}
+
+std::vector<pg_statement> become(const std::string& role, const std::string& claims_json) {
+  std::vector<pg_statement> out;
+  if (role.empty()) return out;
+  out.emplace_back(
+      "SELECT set_config('request.jwt.claims', $2, true),"
+      " set_config('request.jwt.claim.sub', coalesce($2::jsonb ->> 'sub', ''), true),"
+      " set_config('request.jwt.claim.role', $1, true), set_config('role', $1, true)",
+      std::vector<std::optional<std::string>>{role, claims_json});
+  return out;
+}
+
+}  // namespace pgcast

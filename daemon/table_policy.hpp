@@ -1,0 +1,49 @@
+#pragma once
+
+#include "daemon/pg_connection.hpp"
+#include "protocol/topic.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace pgcast {
+
+/// What a role may see of one table.
+struct table_policy {
+  std::string schema;
+  std::string name;
+  std::string relation;              ///< quoted, "public.chat_history"
+  bool may_select = false;           ///< SELECT on all its columns
+  bool sees_every_row = false;       ///< no row-level security for this role
+  std::string expression;            ///< the SELECT policies for the role as one boolean expression
+  std::vector<std::string> columns;  ///< of this table, that the expression reads
+  bool is_cacheable = true;          ///< false: whole-row reference or volatile function
+};
+
+/// All described tables that exist, for one role.
+struct role_policies {
+  std::vector<table_policy> tables;
+
+  const table_policy* find(std::string_view schema, std::string_view name) const;
+  /// find() and may_select.
+  bool may_select(std::string_view schema, std::string_view name) const;
+};
+
+/// Reads grants and policies of the description's tables for `role` ("": the
+/// connection's own) from the catalogs. Expressions
+/// are printed with an empty search_path, so they mean the same wherever they are evaluated. Fails
+/// with query_failed, also when the role does not exist.
+boost::asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::string role,
+                                                            const relay_description& description);
+
+/// For each record of $1 (jsonb[]) whether the policy lets it be seen, in order, evaluated on the
+/// record's own values under the table's name.
+std::string decision_sql(const table_policy& policy);
+
+/// Takes a role and its claims for the rest of the transaction, as PostgREST does.
+std::vector<pg_statement> become(const std::string& role, const std::string& claims_json);
+
+}  // namespace pgcast

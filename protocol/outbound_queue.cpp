@@ -1,0 +1,64 @@
+#include "protocol/outbound_queue.hpp"
+
+#include <algorithm>
+
+namespace pgcast {
+
+void outbound_queue::push(shared_frame frame, std::uint32_t channel) {
+  bytes_ += frame->bytes.size();
+  waiting_.push_back({std::move(frame), channel});
+}
+
+std::size_t outbound_queue::pieces(std::span<std::string_view> out) const {
+  std::size_t count = 0;
+  for (std::size_t i = head_; i < waiting_.size() && count < out.size(); ++i) {
+    std::string_view bytes = waiting_[i].frame->bytes;
+    if (i == head_) bytes.remove_prefix(sent_of_head_);
+    out[count++] = bytes;
+  }
+  return count;
+}
+
+void outbound_queue::consume(std::size_t count) {
+  bytes_ -= count;
+  count += sent_of_head_;
+  while (head_ < waiting_.size() && count >= waiting_[head_].frame->bytes.size()) {
+    count -= waiting_[head_].frame->bytes.size();
+    waiting_[head_++].frame.reset();
+  }
+  sent_of_head_ = count;
+  if (is_empty()) {
+    waiting_ = {};
+    head_ = 0;
+  } else if (head_ > 64 && head_ * 2 > waiting_.size()) {
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(head_));
+    head_ = 0;
+  }
+}
+
+bool outbound_queue::first_waiting(std::uint32_t channel, position& before) const {
+  for (std::size_t i = head_; i < waiting_.size(); ++i) {
+    const auto& e = waiting_[i];
+    const bool has_begun = i == head_ && sent_of_head_ > 0;
+    if (e.channel != channel || !e.frame->span || has_begun) continue;
+    before = e.frame->span->at(e.frame->event_id - 1);
+    return true;
+  }
+  return false;
+}
+
+std::size_t outbound_queue::drop_rows() {
+  const auto first = waiting_.begin() +
+                     static_cast<std::ptrdiff_t>(head_ + (sent_of_head_ > 0 ? 1 : 0));
+  std::size_t dropped = 0;
+  const auto kept = std::remove_if(first, waiting_.end(), [&](const entry& e) {
+    if (e.channel == 0) return false;
+    bytes_ -= e.frame->bytes.size();
+    ++dropped;
+    return true;
+  });
+  waiting_.erase(kept, waiting_.end());
+  return dropped;
+}
+
+}  // namespace pgcast

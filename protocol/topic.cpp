@@ -1,0 +1,127 @@
+#include "protocol/topic.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace pgcast {
+namespace {
+
+struct named_kind {
+  std::string_view prefix;
+  topic_kind kind;
+};
+constexpr std::array k_kinds{named_kind{"session", topic_kind::session},
+                             named_kind{"phone", topic_kind::phone},
+                             named_kind{"campaign", topic_kind::campaign}};
+
+/// Separators as people type them; the longer ones are UTF-8: NBSP, narrow NBSP,
+/// dashes U+2010-2015, minus. The same list stands in pgcast.normalize_phone.
+constexpr std::array<std::string_view, 18> k_separators{
+    " ", "\t", ".", "-", "/", "(", ")", "[", "]", "\u00a0", "\u202f", "\u2010", "\u2011", "\u2012",
+    "\u2013", "\u2014", "\u2015", "\u2212"};
+
+std::size_t separator_bytes(std::string_view text) {
+  for (const auto s : k_separators) {
+    if (text.starts_with(s)) return s.size();
+  }
+  return 0;
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+result<topic> parse_topic(std::string_view name) {
+  if (name.empty()) return error{errc::topic_missing, "You must provide a topic name"};
+  topic t;
+  t.name = name;
+  t.key = name;
+  const auto colon = name.find(':');
+  if (colon == std::string_view::npos) return t;
+  const auto found = std::find_if(k_kinds.begin(), k_kinds.end(),
+                                  [&](const auto& k) { return k.prefix == name.substr(0, colon); });
+  if (found == k_kinds.end()) return t;
+  t.kind = found->kind;
+  t.key = name.substr(colon + 1);
+  if (t.key.empty()) return error{errc::topic_missing, "You must provide an id after the colon"};
+  if (t.kind == topic_kind::phone) t.key = normalize_phone(t.key);
+  return t;
+}
+
+std::string topic_key(topic_kind kind, std::string_view key) {
+  const auto found =
+      std::find_if(k_kinds.begin(), k_kinds.end(), [&](const auto& k) { return k.kind == kind; });
+  if (found == k_kinds.end()) return std::string{key};
+  std::string out{found->prefix};
+  out += ':';
+  out += key;
+  return out;
+}
+
+std::string normalize_phone(std::string_view text) {
+  std::string digits;
+  for (std::string_view rest = text; !rest.empty();) {
+    if (const auto skip = separator_bytes(rest)) {
+      rest.remove_prefix(skip);
+      continue;
+    }
+    digits += rest.front();
+    rest.remove_prefix(1);
+  }
+  if (digits.starts_with("00")) digits.replace(0, 2, "+");
+  const auto first = digits.begin() + (digits.starts_with('+') ? 1 : 0);
+  const bool is_number = first != digits.end() && std::all_of(first, digits.end(), is_digit);
+  return is_number ? digits : std::string{text};
+}
+
+bool table_description::carries(topic_kind kind) const {
+  return std::any_of(routes.begin(), routes.end(), [&](const auto& r) { return r.kind == kind; });
+}
+
+const table_description* relay_description::find(std::string_view schema,
+                                                 std::string_view name) const {
+  for (const auto& t : tables) {
+    if (t.name == name && t.schema == schema) return &t;
+  }
+  return nullptr;
+}
+
+bool relay_description::is_reserved_event(std::string_view event) const {
+  if (event == "snapshot" || event == "stats") return true;
+  return std::any_of(tables.begin(), tables.end(), [&](const auto& t) { return t.name == event; });
+}
+
+const relay_description& recruiting_description() {
+  using enum table_route::by;
+  using enum topic_kind;
+  static const relay_description description = [] {
+    relay_description d;
+    const std::vector<table_route> of_session{{session, column, "session_id"},
+                                              {campaign, campaign_of_session, "session_id"}};
+    auto with = [&](table_route extra) {
+      auto routes = of_session;
+      routes.push_back(std::move(extra));
+      return routes;
+    };
+    d.tables = {
+        {"public", "session_info", {{session, column, "session_id"}, {campaign, column, "campaign"}}},
+        {"public", "chat_history", of_session},
+        {"public", "call_info", of_session},
+        {"public", "session_objective_events", of_session},
+        {"public", "numbers", with({phone, column, "phone_number"})},
+        {"public", "campaigns", with({campaign, column, "campaign"})},
+        {"public", "campaign_info", {{campaign, column, "campaign"}}},
+    };
+    d.membership_table = "session_info";
+    d.membership_session = "session_id";
+    d.membership_campaign = "campaign";
+    d.numbers_table = "numbers";
+    d.numbers_session = "session_id";
+    d.numbers_number = "phone_number";
+    d.number_order = {"created_at"};
+    return d;
+  }();
+  return description;
+}
+
+}  // namespace pgcast

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "protocol/error.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgcast {
+
+/// How a kind of topic finds its rows.
+enum class topic_kind { session, phone, campaign, plain };
+
+/// A topic as a client names it, without "realtime:".
+struct topic {
+  topic_kind kind = topic_kind::plain;
+  std::string name;  ///< as typed, "phone:+44 7700 900001"
+  std::string key;   ///< what rows are compared with: the id; of phone: the canonical number
+};
+
+/// Splits at the first colon. Names without a known prefix are plain channels (broadcast only).
+/// Fails with topic_missing for an empty name or an empty id of a known kind.
+result<topic> parse_topic(std::string_view name);
+
+/// The key under which a hub keeps a topic of this kind ("session:abc").
+std::string topic_key(topic_kind kind, std::string_view key);
+
+/// A phone number in the form in which numbers are compared: separators (blanks, dots, dashes,
+/// slashes, brackets) dropped, a leading 00 turned into +, if that leaves digits with at most one
+/// leading +; any other text is returned as it is. The same as pgcast.normalize_phone in SQL.
+std::string normalize_phone(std::string_view text);
+
+/// One way in which the rows of a table find a kind of topic.
+struct table_route {
+  enum class by {
+    column,              ///< the value of `column` is the topic's key
+    campaign_of_session  ///< the campaign to which the session named in `column` belongs
+  };
+  topic_kind kind;
+  by how;
+  std::string column;
+};
+
+/// A relayed table and its routes.
+struct table_description {
+  std::string schema;
+  std::string name;
+  std::vector<table_route> routes;
+
+  bool carries(topic_kind kind) const;
+};
+
+/// All that this service knows about its tables: topics are data, not code.
+struct relay_description {
+  std::vector<table_description> tables;
+  /// Where session -> campaign and number -> sessions come from (names of entries of `tables`).
+  std::string membership_table, membership_session, membership_campaign;
+  std::string numbers_table, numbers_session, numbers_number;
+  std::vector<std::string> number_order;  ///< columns of membership_table that choose among sessions
+
+  /// nullptr if the table is not described (it is relayed without a topic of its own).
+  const table_description* find(std::string_view schema, std::string_view name) const;
+  /// True for event names that only the daemon may use on topics of this description.
+  bool is_reserved_event(std::string_view event) const;
+};
+
+/// The recruiting topics that the service ships with.
+const relay_description& recruiting_description();
+
+}  // namespace pgcast
