@@ -71,9 +71,10 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       }
     });
 
-    test('Join_LongTransactionOpen_ItsRowsComeWhenItCommits', async () => {
+    test('Join_LongTransactionOpen_ItsRowsComeWhenItCommits', async (t) => {
       const session = await add_session(world);
       const open = await world.postgres.connect();
+      t.after(() => open.end());
       await open.query('BEGIN');
       const insert = (text) => open.query('INSERT INTO chat_history (session_id, message) VALUES ($1, $2)', [session, JSON.stringify({ text })]);
       await insert('before the join');
@@ -84,7 +85,6 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       await say(world, session, 'live');
       await watch.event(is('chat_history', 'INSERT'));
       await open.query('COMMIT');
-      await open.end();
       await until(() => watch.events.length === 3, () => watch.say());
       assert.deepEqual(watch.events.map((event) => event.record.message.text), ['live', 'before the join', 'after the join']);
     });
