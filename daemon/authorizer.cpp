@@ -158,7 +158,8 @@ asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question>
     if (q.e->op != operation::remove) add_side(q, side::new_row, **policies, out, open);
   }
   if (!open.empty()) {
-    if (auto asked = co_await ask(open); !asked) co_return asked.error();
+    auto asked = co_await ask(open);
+    if (!asked) co_return asked.error();
     keep(open, out);
   }
   co_return out;

@@ -112,8 +112,12 @@ void channel::follow(const std::string& session) {
 }
 
 asio::awaitable<result<position>> channel::resume_place() {
-  if (request_.resume_cursor) co_return co_await services_.past.place_of_cursor(*request_.resume_cursor);
-  co_return co_await services_.past.place_of_time(*request_.resume_since);
+  if (request_.resume_cursor) {
+    auto place = co_await services_.past.place_of_cursor(*request_.resume_cursor);
+    co_return place;
+  }
+  auto place = co_await services_.past.place_of_time(*request_.resume_since);
+  co_return place;
 }
 
 asio::awaitable<void> channel::run_join(std::string ref) {
@@ -226,7 +230,8 @@ asio::awaitable<void> channel::catch_up(position from) {
     if (has_ended()) co_return;
     if (!page && is_cursor_error(page.error().code)) {
       refuse_cursor(page.error());
-      co_return co_await start_from_snapshot();
+      co_await start_from_snapshot();
+      co_return;
     }
     if (!page) {
       co_await pause(retry);
@@ -235,7 +240,8 @@ asio::awaitable<void> channel::catch_up(position from) {
     }
     const position next = page->next;
     const bool is_end = page->is_end;
-    if (!co_await send_page(*std::move(page))) continue;
+    const bool is_sent = co_await send_page(*std::move(page));
+    if (!is_sent) continue;
     from = next;
     co_await wait_for_room();
     if (has_ended()) co_return;
@@ -284,7 +290,8 @@ asio::awaitable<void> channel::start_from_snapshot() {
     if (taken) {
       send_snapshot(*taken);
       if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
-      co_return co_await catch_up(taken->at);
+      co_await catch_up(taken->at);
+      co_return;
     }
     co_await pause(retry);
     retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);

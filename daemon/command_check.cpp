@@ -116,17 +116,17 @@ void check_roles(pg_session& session, const config& c, findings& found) {
   if (c.mode == auth_mode::off) return;
   const auto right = session.server_version() >= 160000 ? "SET" : "MEMBER";
   for (const auto& role : c.tokens.roles) {
-    const auto rows = ask(session, found, "role " + role,
+    const auto what = "role " + role;
+    const auto rows = ask(session, found, what,
                           "SELECT pg_catalog.pg_has_role(current_user, oid, $2), current_user "
                           "FROM pg_catalog.pg_roles WHERE rolname = $1",
                           {role, right});
     if (rows.empty()) {
-      found.warn("role " + role + ": does not exist; create it or take it out of auth.roles");
+      found.warn(what + ": does not exist; create it or take it out of auth.roles");
     } else if (text(rows[0], 0) != "t") {
-      found.fail("role " + role + ": cannot be taken; run GRANT " + role + " TO " +
-                 text(rows[0], 1));
+      found.fail(what + ": cannot be taken; run GRANT " + role + " TO " + text(rows[0], 1));
     } else {
-      found.ok("role " + role + ": can be taken");
+      found.ok(what + ": can be taken");
     }
   }
 }

@@ -16,7 +16,6 @@ int exit_code(errc code) {
       return EX_CONFIG;
     case errc::database_unreachable:
     case errc::source_unavailable:
-      return EX_UNAVAILABLE;
     case errc::address_unusable:
       return EX_UNAVAILABLE;
     case errc::unauthorized:

@@ -16,7 +16,7 @@ namespace pgcast {
 namespace {
 
 constexpr auto k_default_file = "/etc/pgcast/pgcast.toml";
-constexpr std::size_t k_secret_file_bytes = 64 * 1024;
+constexpr std::size_t k_secret_file_bytes = 65'536;
 
 /// One value as somebody wrote it, before it is parsed.
 struct given {

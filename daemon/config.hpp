@@ -20,12 +20,12 @@ enum class log_format { automatic, text, json, journald };
 /// Every limit of the daemon (docs/config.md); bytes, counts or durations as the name says.
 struct limit_config {
   std::size_t connections = 100'000;
-  std::size_t header_bytes = 32 * 1024;
+  std::size_t header_bytes = 32'768;
   std::size_t message_bytes = 5'000'000;
   unsigned fragments = 1'024;
   unsigned channels = 100;                      ///< a client
-  std::size_t queue_bytes = 1024 * 1024;        ///< a client
-  std::size_t queues_bytes = 64 * 1024 * 1024;  ///< all clients; the reader pauses above
+  std::size_t queue_bytes = 1'048'576;        ///< a client
+  std::size_t queues_bytes = 67'108'864;  ///< all clients; the reader pauses above
   std::chrono::milliseconds handshake{10'000};
   std::chrono::milliseconds idle{45'000};        ///< a silent peer is pinged, then dropped
   std::chrono::milliseconds slow_client{2'000};  ///< a full queue for this long parks the client

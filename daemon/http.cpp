@@ -103,7 +103,8 @@ class http_client {
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(header_bytes_));
     parser_->body_limit(k_body_bytes);
-    const bool in_time = co_await with_timeout(read_request(), timeout_);
+    const auto cancel = [this] { socket_.cancel(); };
+    const bool in_time = co_await with_timeout(read_request(), timeout_, cancel);
     if (!in_time) metrics().handshakes_refused[refusal::timeout].add();
     if (failed_ == http::error::header_limit || failed_ == http::error::body_limit) {
       metrics().handshakes_refused[refusal::too_large].add();
@@ -118,13 +119,15 @@ class http_client {
 
   asio::awaitable<void> write(http_response reply) {
     reply_ = std::move(reply);
-    const bool in_time = co_await with_timeout(write_reply(), timeout_);
+    const auto cancel = [this] { socket_.cancel(); };
+    const bool in_time = co_await with_timeout(write_reply(), timeout_, cancel);
     if (!in_time) failed_ = boost::asio::error::timed_out;
   }
 
   asio::awaitable<void> write_text(std::string text) {
     text_ = std::move(text);
-    const bool in_time = co_await with_timeout(write_raw(), timeout_);
+    const auto cancel = [this] { socket_.cancel(); };
+    const bool in_time = co_await with_timeout(write_raw(), timeout_, cancel);
     if (!in_time) failed_ = boost::asio::error::timed_out;
   }
 
@@ -203,7 +206,9 @@ asio::awaitable<void> serve_http(
     std::function<void(std::shared_ptr<connection>, std::string)> adopt) {
   const auto& settings = services.settings;
   http_client client(std::move(socket), settings.limits.handshake, settings.limits.header_bytes);
-  while (co_await client.read()) {
+  for (;;) {
+    const bool is_read = co_await client.read();
+    if (!is_read) co_return;
     const auto& request = client.request();
     auto target = parse_target({request.target().data(), request.target().size()});
     const auto wrong_host = check_host(request, settings);
@@ -242,7 +247,9 @@ asio::awaitable<void> serve_http(
 
 asio::awaitable<void> serve_admin(client_socket::stream socket, std::function<readiness()> state) {
   http_client client(std::move(socket), k_admin_timeout, 8 * 1024);
-  while (co_await client.read()) {
+  for (;;) {
+    const bool is_read = co_await client.read();
+    if (!is_read) co_return;
     const auto& request = client.request();
     const std::string_view target{request.target().data(), request.target().size()};
     http_response reply;

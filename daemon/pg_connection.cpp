@@ -22,11 +22,7 @@ asio::awaitable<void> wait_for(asio::posix::stream_descriptor& descriptor,
   co_await descriptor.async_wait(type, asio::redirect_error(use_awaitable, ignored));
 }
 
-asio::awaitable<void> wait_for_either(asio::posix::stream_descriptor& descriptor) {
-  using namespace asio::experimental::awaitable_operators;
-  co_await (wait_for(descriptor, asio::posix::stream_descriptor::wait_read) ||
-            wait_for(descriptor, asio::posix::stream_descriptor::wait_write));
-}
+constexpr std::chrono::milliseconds k_flush_slice{20};
 
 /// libpq's message without its line ends.
 std::string one_line(const char* message) {
@@ -145,14 +141,11 @@ void pg_connection::follow_descriptor() {
 
 asio::awaitable<bool> pg_connection::wait(readiness what, milliseconds timeout) {
   using wait_type = asio::posix::stream_descriptor::wait_type;
-  switch (what) {
-    case readiness::readable:
-      co_return co_await with_timeout(wait_for(*descriptor_, wait_type::wait_read), timeout);
-    case readiness::writable:
-      co_return co_await with_timeout(wait_for(*descriptor_, wait_type::wait_write), timeout);
-    case readiness::either: break;
-  }
-  co_return co_await with_timeout(wait_for_either(*descriptor_), timeout);
+  const auto type = what == readiness::readable ? wait_type::wait_read : wait_type::wait_write;
+  auto* const descriptor = &*descriptor_;
+  const auto cancel = [descriptor] { descriptor->cancel(); };
+  const bool in_time = co_await with_timeout(wait_for(*descriptor, type), timeout, cancel);
+  co_return in_time;
 }
 
 asio::awaitable<result<void>> pg_connection::connect(std::string conninfo, std::string name,
@@ -176,7 +169,8 @@ asio::awaitable<result<void>> pg_connection::connect(std::string conninfo, std::
     if (poll == PGRES_POLLING_FAILED) co_return lost("the database cannot be reached");
     follow_descriptor();
     const auto what = poll == PGRES_POLLING_READING ? readiness::readable : readiness::writable;
-    if (!co_await wait(what, timeout)) {
+    const bool in_time = co_await wait(what, timeout);
+    if (!in_time) {
       close();
       co_return error{errc::database_unreachable, "the database did not answer in time"};
     }
@@ -190,21 +184,23 @@ asio::awaitable<result<void>> pg_connection::connect(std::string conninfo, std::
 }
 
 asio::awaitable<result<void>> pg_connection::flush(milliseconds timeout) {
-  for (;;) {
+  for (auto left = timeout; left > milliseconds{0}; left -= k_flush_slice) {
     const int more = PQflush(connection_);
     if (more == 0) co_return result<void>{};
     if (more < 0) co_return lost("the connection to the database was lost");
-    if (!co_await wait(readiness::either, timeout)) {
-      close();
-      co_return error{errc::database_unreachable, "the database did not answer in time"};
-    }
+    // In slices: the server may stop reading until we have read what it sends.
+    const bool is_writable = co_await wait(readiness::writable, k_flush_slice);
+    if (is_writable) left += k_flush_slice;
     if (PQconsumeInput(connection_) != 1) co_return lost("the connection to the database was lost");
   }
+  close();
+  co_return error{errc::database_unreachable, "the database did not answer in time"};
 }
 
 asio::awaitable<result<PGresult*>> pg_connection::next_result(milliseconds timeout) {
   while (PQisBusy(connection_) != 0) {
-    if (!co_await wait(readiness::readable, timeout)) {
+    const bool in_time = co_await wait(readiness::readable, timeout);
+    if (!in_time) {
       close();
       co_return error{errc::database_unreachable, "the database did not answer in time"};
     }
@@ -289,7 +285,8 @@ asio::awaitable<void> pg_connection::give_up(milliseconds timeout) {
 
 asio::awaitable<result<std::vector<pg_rows>>> pg_connection::run(
     std::vector<pg_statement> statements, milliseconds timeout) {
-  if (auto sent = co_await send(statements, timeout); !sent) co_return sent.error();
+  auto sent = co_await send(statements, timeout);
+  if (!sent) co_return sent.error();
   std::vector<pg_rows> all;
   for (std::size_t i = 0; i < statements.size(); ++i) {
     auto rows = co_await rows_of_one(timeout);
@@ -305,7 +302,8 @@ asio::awaitable<result<std::vector<pg_rows>>> pg_connection::run(
 
 asio::awaitable<result<std::vector<pg_rows>>> pg_connection::start_stream(
     std::vector<pg_statement> statements, std::size_t streamed, milliseconds timeout) {
-  if (auto sent = co_await send(statements, timeout); !sent) co_return sent.error();
+  auto sent = co_await send(statements, timeout);
+  if (!sent) co_return sent.error();
   std::vector<pg_rows> before;
   for (std::size_t i = 0; i < streamed; ++i) {
     auto rows = co_await rows_of_one(timeout);
@@ -368,7 +366,8 @@ asio::awaitable<result<bool>> pg_connection::wait_notify(milliseconds timeout) {
     co_return error{errc::database_unreachable, "not connected to the database"};
   }
   if (take_notifications()) co_return true;
-  if (!co_await wait(readiness::readable, timeout)) co_return false;
+  const bool is_readable = co_await wait(readiness::readable, timeout);
+  if (!is_readable) co_return false;
   if (PQconsumeInput(connection_) != 1) co_return lost("the connection to the database was lost");
   co_return take_notifications();
 }

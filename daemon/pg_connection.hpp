@@ -87,7 +87,7 @@ class pg_connection {
   int server_version() const { return connection_ ? PQserverVersion(connection_) : 0; }
 
  private:
-  enum class readiness { readable, writable, either };
+  enum class readiness { readable, writable };
   boost::asio::awaitable<bool> wait(readiness what, milliseconds timeout);
   boost::asio::awaitable<result<void>> flush(milliseconds timeout);
   boost::asio::awaitable<result<PGresult*>> next_result(milliseconds timeout);

@@ -84,6 +84,7 @@ error pg_session::failure(const PGresult* answer) {
 result<std::vector<pg_session::row>> pg_session::query(const std::string& sql,
                                                        const std::vector<std::string>& parameters) {
   std::vector<const char*> values;
+  values.reserve(parameters.size());
   for (const auto& parameter : parameters) values.push_back(parameter.c_str());
   const answer_ptr answer(PQexecParams(connection_.get(), sql.c_str(),
                                        static_cast<int>(values.size()), nullptr, values.data(),
