@@ -188,10 +188,11 @@ websocket_client::wake websocket_client::connection::wait(std::chrono::milliseco
   if (!is_done) return wake::timeout;
   const auto failure = *std::exchange(read_outcome_, std::nullopt);
   if (failure) {
+    // The peer's close frame counts also when the connection broke while it was answered.
     const auto& reason = stream_->reason();
-    close_reason = failure == websocket::error::closed
-                       ? std::to_string(reason.code) + " " + std::string(reason.reason.c_str())
-                       : failure.message();
+    close_reason = reason.code == websocket::close_code::none
+                       ? failure.message()
+                       : std::to_string(reason.code) + " " + std::string(reason.reason.c_str());
     stream_.reset();
     return wake::closed;
   }
