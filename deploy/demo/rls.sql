@@ -1,6 +1,6 @@
 -- Example row-level security for the demo, by claims of the token alone:
---   "campaigns": ["care-assistants", ..]  a recruiter sees these campaigns and all of their sessions
---   "sub": "<session_id>"                 a candidate sees their own session
+--   "campaigns": ["hgv-drivers", ..]  a recruiter sees these campaigns and all of their sessions
+--   "sub": "<session_id>"             a candidate sees their own session
 -- anon sees nothing, service_role everything. Can be run again.
 
 SET client_min_messages = warning;  -- no word about policies that are not there yet
@@ -19,7 +19,8 @@ CREATE POLICY own_campaigns ON public.campaign_info FOR SELECT TO authenticated
 
 DROP POLICY IF EXISTS own_sessions ON public.session_info;
 CREATE POLICY own_sessions ON public.session_info FOR SELECT TO authenticated
-  USING ((SELECT auth.jwt()) -> 'campaigns' ? campaign OR session_id = (SELECT auth.jwt()) ->> 'sub');
+  USING ((SELECT auth.jwt()) -> 'campaigns' ? campaign
+         OR session_id = (SELECT auth.jwt()) ->> 'sub');
 
 -- What belongs to a session is seen by who sees the session: the subselect obeys the policy above.
 DROP POLICY IF EXISTS own_sessions ON public.chat_history;
@@ -46,6 +47,7 @@ CREATE POLICY own_sessions ON public.session_objective_events FOR SELECT TO auth
 -- Who sees a session may write into its chat.
 DROP POLICY IF EXISTS write_chat ON public.chat_history;
 CREATE POLICY write_chat ON public.chat_history FOR INSERT TO authenticated
-  WITH CHECK (EXISTS (SELECT FROM public.session_info s WHERE s.session_id = chat_history.session_id));
+  WITH CHECK (EXISTS (SELECT FROM public.session_info s
+                      WHERE s.session_id = chat_history.session_id));
 
 RESET client_min_messages;

@@ -31,7 +31,7 @@ BEGIN
     SELECT max(schema_version) INTO installed FROM pgcast.meta;
   END IF;
   IF installed > 1 THEN
-    RAISE EXCEPTION 'schema pgcast has version %, this pgcast knows versions up to 1: use the newer pgcast',
+    RAISE EXCEPTION 'schema pgcast has version %, this program knows up to 1: use the newer pgcast',
       installed USING ERRCODE = 'feature_not_supported';
   END IF;
 END $$;
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS pgcast.meta (
   cursor_key bytea NOT NULL,          -- 32 random bytes, key of the cursors' check value
   system_identifier bigint NOT NULL,  -- 0 where the role may not ask for it
   timeline int NOT NULL,
-  dropped_xid xid8                    -- the highest one in dropped partitions: older cursors are too old
+  dropped_xid xid8                    -- highest in dropped partitions: older cursors are too old
 );
 
 -- Crash recovery hands out the transaction ids of rolled-back work once more. Each life of the

@@ -1,6 +1,6 @@
 -- pgcast, part 2 of 4: the triggers.
 
--- Text of one column of any row; null when there is no such column. For rows that jsonb cannot hold.
+-- Text of one column of any row, for rows that jsonb cannot hold; null when there is none.
 CREATE OR REPLACE FUNCTION pgcast.plain_key(whole record, column_name text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -31,7 +31,7 @@ END $$;
 --
 -- TG_ARGV: names of the columns for session, campaign and phone; '' = none. A column that is not
 -- there (dropped, renamed) gives a null key. The settings make the rendering independent of the
--- writer's session. Nothing in here may fail on its own: the application's write would fail with it.
+-- writer's session. Nothing in here may fail on its own: it would fail the application's write.
 CREATE OR REPLACE FUNCTION pgcast.capture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -102,14 +102,48 @@ BEGIN
           new_text, old_text);
 
   -- A sleeping reader holds the key in shared mode. Locked and unlocked in one expression: a cancel
-  -- between two would leave the lock behind. A queue that a foreign listener has let fill up would
-  -- fail the commit, so it is not rung then; the reader's safety poll finds the row.
+  -- between two would leave the lock behind. Where NOTIFY could fail the application's commit it is
+  -- not rung, and the reader's safety poll finds the row: with a queue that a foreign listener lets
+  -- fill up, and on servers with prepared transactions, which must not have notified.
   IF (CASE WHEN pg_try_advisory_lock(8099551725049085953)
            THEN NOT pg_advisory_unlock(8099551725049085953)
-           ELSE pg_notification_queue_usage() < 0.5 END) THEN
+           ELSE pg_notification_queue_usage() < 0.5
+                AND current_setting('max_prepared_transactions') = '0' END) THEN
     NOTIFY pgcast;
   END IF;
   RETURN NULL;
+END $$;
+
+-- Locks tables for a change of their triggers, for as long as the transaction lasts.
+--
+-- A waiting lock makes every later writer wait, and locks on several tables can deadlock with a
+-- transaction that writes to them in another order. So it waits only briefly, and between attempts
+-- holds nothing; under deadlock_timeout (1 s) the application is never the victim. Gives up with
+-- lock_not_available after 1.5 s or so; the command then tries again.
+CREATE OR REPLACE FUNCTION pgcast.lock_tables(targets regclass[], mode text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '300ms'
+AS $$
+DECLARE
+  names text;
+BEGIN
+  IF cardinality(targets) = 0 THEN
+    RETURN;
+  END IF;
+  FOR attempt IN 1..7 LOOP
+    BEGIN
+      SELECT string_agg(t::text, ', ' ORDER BY random()) INTO names FROM unnest(targets) t;
+      PERFORM set_config('lock_timeout', least(50 * attempt, 250) || 'ms', true);
+      EXECUTE format('LOCK TABLE %s IN %s MODE', names, mode);
+      RETURN;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      PERFORM pg_sleep(0.02 + 0.08 * random());
+    END;
+  END LOOP;
+  RAISE EXCEPTION 'in use by a long transaction: one of %', array_to_string(targets, ', ')
+    USING ERRCODE = 'lock_not_available',
+          HINT = 'Nothing was changed. Try again when it has ended (see pg_stat_activity).';
 END $$;
 
 -- Relays a table: creates its triggers and its row in pgcast.relation.
@@ -118,13 +152,12 @@ END $$;
 -- that are there and as they should be are not touched, so that a second run locks nothing. The
 -- names sort before those of other triggers, so a change is written before the changes it causes.
 -- A change is what differs in the stored image: equality would miss 'a' -> 'A' in citext, and json
--- has none. lock_not_available when writers hold the table: the waiting lock would stop all others.
+-- has none.
 CREATE OR REPLACE FUNCTION pgcast.relay(target regclass, session_column text DEFAULT NULL,
                                         campaign_column text DEFAULT '',
                                         phone_column text DEFAULT '') RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'  -- under deadlock_timeout: the application is never the victim
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -147,13 +180,15 @@ BEGIN
     SELECT * FROM (VALUES
       ('000_pgcast', 'INSERT OR DELETE', 'ROW', '', 13),
       ('000_pgcast_update', 'UPDATE', 'ROW', 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)', 17),
-      ('000_pgcast_truncate', 'TRUNCATE', 'STATEMENT', '', 32)) AS v(name, events, level, condition, type)
+      ('000_pgcast_truncate', 'TRUNCATE', 'STATEMENT', '', 32))
+      AS v(name, events, level, condition, type)
   LOOP
     CONTINUE WHEN EXISTS (
       SELECT FROM pg_trigger t
       WHERE t.tgrelid = target AND t.tgname = wanted.name AND t.tgtype = wanted.type
         AND t.tgfoid = 'pgcast.capture()'::regprocedure AND t.tgargs = arguments
         AND (t.tgqual IS NULL) = (wanted.condition = ''));
+    PERFORM pgcast.lock_tables(ARRAY[target], 'SHARE ROW EXCLUSIVE');
     EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s FOR EACH %s %s '
                    'EXECUTE FUNCTION pgcast.capture(%L, %L, %L)',
                    wanted.name, wanted.events, target, wanted.level, wanted.condition,
@@ -167,20 +202,17 @@ BEGIN
         phone_column = excluded.phone_column
     WHERE (r.session_column, r.campaign_column, r.phone_column)
           <> (excluded.session_column, excluded.campaign_column, excluded.phone_column);
-EXCEPTION WHEN lock_not_available THEN
-  RAISE EXCEPTION 'table % is in use by a long transaction, its triggers cannot be created now', target
-    USING ERRCODE = 'lock_not_available', HINT = 'Nothing was changed. Try again later.';
 END $$;
 
 -- Stops relaying a table: drops its triggers and its row in pgcast.relation.
 CREATE OR REPLACE FUNCTION pgcast.unrelay(target regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '500ms'
 AS $$
 DECLARE
   doomed text;
 BEGIN
+  PERFORM pgcast.lock_tables(ARRAY[target], 'ACCESS EXCLUSIVE');
   FOR doomed IN
     SELECT t.tgname FROM pg_trigger t
     WHERE t.tgrelid = target AND t.tgfoid = 'pgcast.capture()'::regprocedure AND t.tgparentid = 0
@@ -190,7 +222,4 @@ BEGIN
   DELETE FROM pgcast.relation r USING pg_class c, pg_namespace n
   WHERE c.oid = target AND n.oid = c.relnamespace
     AND r.schema_name = n.nspname AND r.table_name = c.relname;
-EXCEPTION WHEN lock_not_available THEN
-  RAISE EXCEPTION 'table % is in use by a long transaction, its triggers cannot be dropped now', target
-    USING ERRCODE = 'lock_not_available', HINT = 'Nothing was changed. Try again later.';
 END $$;

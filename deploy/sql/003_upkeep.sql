@@ -7,7 +7,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
   SELECT CASE WHEN bare ~ '^\+?[0-9]+$' THEN bare ELSE number END
   FROM (
-    -- blank, tab, no-break spaces, . - / the Unicode dashes and the minus sign, round and square brackets
+    -- blank, tab, no-break spaces, . - / Unicode dashes and minus, round and square brackets
     SELECT regexp_replace(
       translate(number,
                 E' \t\u00A0\u202F./-\u2010\u2011\u2012\u2013\u2014\u2015\u2212()[]', ''),
@@ -47,7 +47,8 @@ BEGIN
   FOR part IN
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'pgcast.outbox'::regclass AND c.relname ~ '^outbox_[0-9]{8}$'
-      AND (right(c.relname, 8)::date + 1)::timestamptz <= oldest AND right(c.relname, 8)::date < today
+      AND (right(c.relname, 8)::date + 1)::timestamptz <= oldest
+      AND right(c.relname, 8)::date < today
     ORDER BY c.relname
   LOOP
     BEGIN
@@ -65,7 +66,8 @@ BEGIN
     CONTINUE WHEN to_regclass('pgcast.' || part) IS NOT NULL;
     BEGIN
       EXECUTE format('CREATE TABLE pgcast.%I (LIKE pgcast.outbox INCLUDING ALL)', part);
-      EXECUTE format('ALTER TABLE pgcast.outbox ATTACH PARTITION pgcast.%I FOR VALUES FROM (%L) TO (%L)',
+      EXECUTE format('ALTER TABLE pgcast.outbox ATTACH PARTITION pgcast.%I '
+                     'FOR VALUES FROM (%L) TO (%L)',
                      part, (today + day)::timestamptz, (today + day + 1)::timestamptz);
       created := created + 1;
     EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
@@ -79,10 +81,10 @@ END $$;
 -- Which server this is, and the first transaction id that crash recovery handed out anew.
 --
 -- recovered_xid is null unless the last checkpoint is still the one that ended crash recovery. That
--- one begins where it stands, as one of a clean shutdown does; but only recovery in this life of the
--- postmaster leaves statistics that were reset since its start. With wal_level minimal an ordinary
--- checkpoint can look the same. The timeline is that of the WAL being written: after a promotion
--- the control file shows the old one for a while.
+-- one begins where it stands, as one of a clean shutdown does; but only recovery in this life of
+-- the postmaster leaves statistics that were reset since its start. With wal_level minimal an
+-- ordinary checkpoint can look the same. The timeline is that of the WAL being written: after a
+-- promotion the control file shows the old one for a while.
 CREATE OR REPLACE FUNCTION pgcast.server_state(OUT system_identifier bigint, OUT timeline int,
                                                OUT recovered_xid xid8)
 LANGUAGE plpgsql
@@ -108,10 +110,10 @@ END $$;
 -- Called by a reader at every connect: which history a position of now belongs to.
 --
 -- An empty marker means that the server has recovered from a crash since the last call: a new
--- incarnation if it is known from which id on transactions are new, else a new epoch. Another system
--- identifier or timeline is a new epoch as well. After either, event ids go on from a number that
--- was never given out, and rows of another server's future transactions are deleted: they would
--- turn up as new when this one reaches those ids.
+-- incarnation if it is known from which id on transactions are new, else a new epoch. Another
+-- system identifier or timeline is a new epoch as well. After either, event ids go on from a number
+-- that was never given out, and rows of another server's future transactions are deleted: they
+-- would turn up as new when this one reaches those ids.
 CREATE OR REPLACE FUNCTION pgcast.attach(OUT epoch text, OUT incarnation int, OUT cursor_key bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -133,7 +135,8 @@ BEGIN
       from_xid := '3';
       UPDATE pgcast.meta
       SET epoch = pgcast.random_epoch(),
-          system_identifier = server.system_identifier, timeline = server.timeline;
+          system_identifier = server.system_identifier, timeline = server.timeline,
+          dropped_xid = NULL;  -- it was about cursors of the old epoch
       DELETE FROM pgcast.outbox WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
     END IF;
     INSERT INTO pgcast.incarnation (number, first_xid)

@@ -21,33 +21,43 @@ END $$;
 
 SET LOCAL client_min_messages = notice;
 
--- The recruiting tables, and once more what was relayed before.
+-- The recruiting tables, and once more what was relayed before. All tables without triggers are
+-- locked together: one after another they could deadlock with the application.
 DO $$
 DECLARE
+  recruiting pgcast.relation[] := ARRAY[
+    ('public', 'session_info', 'session_id', 'campaign', ''),
+    ('public', 'chat_history', 'session_id', '', ''),
+    ('public', 'call_info', 'session_id', '', ''),
+    ('public', 'session_objective_events', 'session_id', '', ''),
+    ('public', 'campaigns', 'session_id', 'campaign', ''),
+    ('public', 'campaign_info', '', 'campaign', ''),
+    ('public', 'numbers', 'session_id', '', 'phone_number')]::pgcast.relation[];
+  wanted pgcast.relation;
+  target regclass;
+  bare regclass[] := '{}';
   missing text[] := '{}';
-  wanted record;
 BEGIN
-  FOR wanted IN
-    SELECT * FROM (VALUES
-      ('public', 'session_info', 'session_id', 'campaign', ''),
-      ('public', 'chat_history', 'session_id', '', ''),
-      ('public', 'call_info', 'session_id', '', ''),
-      ('public', 'session_objective_events', 'session_id', '', ''),
-      ('public', 'campaigns', 'session_id', 'campaign', ''),
-      ('public', 'campaign_info', '', 'campaign', ''),
-      ('public', 'numbers', 'session_id', '', 'phone_number'))
-      AS v(schema_name, table_name, session_column, campaign_column, phone_column)
-    UNION ALL
-    SELECT * FROM pgcast.relation r
-    WHERE r.schema_name <> 'public'
-       OR r.table_name NOT IN ('session_info', 'chat_history', 'call_info', 'campaigns',
-                               'session_objective_events', 'campaign_info', 'numbers')
-  LOOP
-    IF to_regclass(format('%I.%I', wanted.schema_name, wanted.table_name)) IS NULL THEN
+  recruiting := recruiting || ARRAY(
+    SELECT r FROM pgcast.relation r
+    WHERE NOT EXISTS (SELECT FROM unnest(recruiting) u
+                      WHERE (u.schema_name, u.table_name) = (r.schema_name, r.table_name)));
+  FOREACH wanted IN ARRAY recruiting LOOP
+    target := to_regclass(format('%I.%I', wanted.schema_name, wanted.table_name));
+    IF target IS NULL THEN
       missing := missing || format('%I.%I', wanted.schema_name, wanted.table_name);
-    ELSE
-      PERFORM pgcast.relay(format('%I.%I', wanted.schema_name, wanted.table_name)::regclass,
-                           wanted.session_column, wanted.campaign_column, wanted.phone_column);
+    ELSIF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = target
+                      AND t.tgfoid = 'pgcast.capture()'::regprocedure) THEN
+      bare := bare || target;
+    END IF;
+  END LOOP;
+
+  PERFORM pgcast.lock_tables(bare, 'SHARE ROW EXCLUSIVE');
+  FOREACH wanted IN ARRAY recruiting LOOP
+    target := to_regclass(format('%I.%I', wanted.schema_name, wanted.table_name));
+    IF target IS NOT NULL THEN
+      PERFORM pgcast.relay(target, wanted.session_column, wanted.campaign_column,
+                           wanted.phone_column);
     END IF;
   END LOOP;
   IF missing <> '{}' THEN

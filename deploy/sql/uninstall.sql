@@ -9,16 +9,14 @@ SET LOCAL lock_timeout = '2s';
 
 DO $$
 DECLARE
-  target regclass;
+  relayed regclass[];
 BEGIN
   PERFORM pg_advisory_xact_lock(8099551725049085954);
   IF to_regprocedure('pgcast.capture()') IS NOT NULL THEN
-    FOR target IN
-      SELECT DISTINCT t.tgrelid FROM pg_trigger t
-      WHERE t.tgfoid = to_regprocedure('pgcast.capture()') AND t.tgparentid = 0
-    LOOP
-      PERFORM pgcast.unrelay(target);
-    END LOOP;
+    relayed := ARRAY(SELECT DISTINCT t.tgrelid::regclass FROM pg_trigger t
+                     WHERE t.tgfoid = to_regprocedure('pgcast.capture()') AND t.tgparentid = 0);
+    PERFORM pgcast.lock_tables(relayed, 'ACCESS EXCLUSIVE');
+    PERFORM pgcast.unrelay(t) FROM unnest(relayed) t;
   END IF;
 END $$;
 

@@ -10,14 +10,16 @@ namespace {
 using outbox_capture = outbox_test;
 
 TEST_F(outbox_capture, Insert_CarriesWholeRecordAndKeys) {
-  sql(owner_, "INSERT INTO campaign_info (campaign) VALUES ('c');"
-              "INSERT INTO session_info (session_id, campaign) VALUES ('s1', 'c');"
-              "INSERT INTO numbers VALUES ('s1', '+44 7700 900101')");
+  sql(owner_,
+      "INSERT INTO campaign_info (campaign) VALUES ('c');"
+      "INSERT INTO session_info (session_id, campaign) VALUES ('s1', 'c');"
+      "INSERT INTO numbers VALUES ('s1', '+44 7700 900101')");
   EXPECT_EQ(events("schema_name, table_name, operation, session_id, campaign, phone, old_record"),
             (lines{"public campaign_info I - c - -", "public session_info I s1 c - -",
                    "public numbers I s1 - +44 7700 900101 -"}));
-  EXPECT_EQ(sql_value(owner_, "SELECT bool_and(record::jsonb = to_jsonb(s)) FROM pgcast.outbox o, "
-                              "session_info s WHERE o.table_name = 'session_info'"),
+  EXPECT_EQ(sql_value(owner_,
+                      "SELECT bool_and(record::jsonb = to_jsonb(s)) FROM pgcast.outbox o, "
+                      "session_info s WHERE o.table_name = 'session_info'"),
             "t");
 }
 
@@ -44,22 +46,25 @@ TEST_F(outbox_capture, UpdateThatChangesNothing_WritesNoEvent) {
 }
 
 TEST_F(outbox_capture, UpdateThatOnlyEqualityMisses_WritesEvent) {
-  sql(owner_, "CREATE TABLE price (session_id text, amount numeric, raw json);"
-              "SELECT pgcast.relay('price');"
-              "INSERT INTO price VALUES ('s', 1.0, '{\"a\": 1}');"
-              "UPDATE price SET amount = 1.00; UPDATE price SET raw = '{\"a\": 2}'");
-  EXPECT_EQ(events("operation, record"), (lines{R"(I {"raw": {"a": 1}, "amount": 1.0, "session_id": "s"})",
-                                                R"(U {"raw": {"a": 1}, "amount": 1.00, "session_id": "s"})",
-                                                R"(U {"raw": {"a": 2}, "amount": 1.00, "session_id": "s"})"}));
+  sql(owner_,
+      "CREATE TABLE price (session_id text, amount numeric, raw json);"
+      "SELECT pgcast.relay('price');"
+      "INSERT INTO price VALUES ('s', 1.0, '{\"a\": 1}');"
+      "UPDATE price SET amount = 1.00; UPDATE price SET raw = '{\"a\": 2}'");
+  EXPECT_EQ(events("operation, record"),
+            (lines{R"(I {"raw": {"a": 1}, "amount": 1.0, "session_id": "s"})",
+                   R"(U {"raw": {"a": 1}, "amount": 1.00, "session_id": "s"})",
+                   R"(U {"raw": {"a": 2}, "amount": 1.00, "session_id": "s"})"}));
 }
 
 TEST_F(outbox_capture, UpdateOfKeys_CarriesOldKeys) {
   add_sessions();
-  sql(owner_, "INSERT INTO numbers VALUES ('s1', '1'); DELETE FROM pgcast.outbox;"
-              "UPDATE session_info SET campaign = 'd' WHERE session_id = 's1';"
-              "UPDATE session_info SET campaign = NULL WHERE session_id = 's1';"
-              "UPDATE numbers SET session_id = NULL;"
-              "UPDATE numbers SET session_id = 's2', phone_number = '2'");
+  sql(owner_,
+      "INSERT INTO numbers VALUES ('s1', '1'); DELETE FROM pgcast.outbox;"
+      "UPDATE session_info SET campaign = 'd' WHERE session_id = 's1';"
+      "UPDATE session_info SET campaign = NULL WHERE session_id = 's1';"
+      "UPDATE numbers SET session_id = NULL;"
+      "UPDATE numbers SET session_id = 's2', phone_number = '2'");
   EXPECT_EQ(events("session_id, old_session_id, campaign, old_campaign, phone, old_phone"),
             (lines{"s1 - d c - -", "s1 - - d - -", "- s1 - - 1 -", "s2 - - - 2 1"}));
 }
@@ -76,7 +81,8 @@ TEST_F(outbox_capture, TruncateCascade_WritesOneEventATable) {
   add_sessions();
   sql(owner_, "TRUNCATE session_info CASCADE");
   lines expected;
-  for (const char* table : {"call_info", "campaigns", "numbers", "session_info", "session_objective_events"}) {
+  for (const char* table :
+       {"call_info", "campaigns", "numbers", "session_info", "session_objective_events"}) {
     expected.push_back(std::string(table) + " T - - -");
   }
   lines seen = events("table_name, operation, session_id, record, old_record");
@@ -99,17 +105,19 @@ TEST_F(outbox_capture, ApplicationTriggersOnSameRow_KeepOrderOfChanges) {
 }
 
 TEST_F(outbox_capture, SavepointRollback_LeavesNoEvent) {
-  sql(owner_, "BEGIN; INSERT INTO chat_history (session_id) VALUES ('kept');"
-              "SAVEPOINT a; INSERT INTO chat_history (session_id) VALUES ('undone');"
-              "ROLLBACK TO a; INSERT INTO chat_history (session_id) VALUES ('also kept'); COMMIT");
+  sql(owner_,
+      "BEGIN; INSERT INTO chat_history (session_id) VALUES ('kept');"
+      "SAVEPOINT a; INSERT INTO chat_history (session_id) VALUES ('undone');"
+      "ROLLBACK TO a; INSERT INTO chat_history (session_id) VALUES ('also kept'); COMMIT");
   EXPECT_EQ(events("session_id"), (lines{"kept", "also kept"}));
 }
 
 TEST_F(outbox_capture, Upsert_IsWhatItDid) {
   add_sessions();
-  sql(owner_, "INSERT INTO session_info (session_id, tz) VALUES ('s1', 'UTC'), ('s3', 'UTC')"
-              "  ON CONFLICT (session_id) DO UPDATE SET tz = excluded.tz;"
-              "INSERT INTO session_info (session_id) VALUES ('s1') ON CONFLICT DO NOTHING");
+  sql(owner_,
+      "INSERT INTO session_info (session_id, tz) VALUES ('s1', 'UTC'), ('s3', 'UTC')"
+      "  ON CONFLICT (session_id) DO UPDATE SET tz = excluded.tz;"
+      "INSERT INTO session_info (session_id) VALUES ('s1') ON CONFLICT DO NOTHING");
   EXPECT_EQ(events("operation, session_id, old_record"),
             (lines{R"(U s1 {"tz": "Europe/London"})", "I s3 -"}));
 }
@@ -119,21 +127,23 @@ TEST_F(outbox_capture, Merge_IsWhatItDid) {
     GTEST_SKIP() << "MERGE came with PostgreSQL 15";
   }
   add_sessions();
-  sql(owner_, "MERGE INTO session_info s USING (VALUES ('s1'), ('s2'), ('s3')) v(id) ON s.session_id = v.id"
-              " WHEN MATCHED AND v.id = 's2' THEN DELETE"
-              " WHEN MATCHED THEN UPDATE SET tz = 'UTC'"
-              " WHEN NOT MATCHED THEN INSERT (session_id) VALUES (v.id)");
+  sql(owner_,
+      "MERGE INTO session_info s USING (VALUES ('s1'), ('s2'), ('s3')) v(id) ON s.session_id = v.id"
+      " WHEN MATCHED AND v.id = 's2' THEN DELETE"
+      " WHEN MATCHED THEN UPDATE SET tz = 'UTC'"
+      " WHEN NOT MATCHED THEN INSERT (session_id) VALUES (v.id)");
   lines seen = events("operation, session_id");
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(seen, (lines{"D s2", "I s3", "U s1"}));
 }
 
 TEST_F(outbox_capture, ForeignKeyCascade_ParentsChangeComesFirst) {
-  sql(owner_, "CREATE TABLE parent (session_id text PRIMARY KEY);"
-              "CREATE TABLE child (session_id text REFERENCES parent ON UPDATE CASCADE ON DELETE CASCADE);"
-              "SELECT pgcast.relay('parent'), pgcast.relay('child');"
-              "INSERT INTO parent VALUES ('a'); INSERT INTO child VALUES ('a'); DELETE FROM pgcast.outbox;"
-              "UPDATE parent SET session_id = 'b'; DELETE FROM parent");
+  sql(owner_,
+      "CREATE TABLE parent (session_id text PRIMARY KEY);"
+      "CREATE TABLE child (session_id text REFERENCES parent ON UPDATE CASCADE ON DELETE CASCADE);"
+      "SELECT pgcast.relay('parent'), pgcast.relay('child');"
+      "INSERT INTO parent VALUES ('a'); INSERT INTO child VALUES ('a'); DELETE FROM pgcast.outbox;"
+      "UPDATE parent SET session_id = 'b'; DELETE FROM parent");
   EXPECT_EQ(events("table_name, operation, session_id, old_session_id"),
             (lines{"parent U b a", "child U b a", "parent D b -", "child D b -"}));
 }
@@ -146,37 +156,42 @@ TEST_F(outbox_capture, RowThatJsonbCannotHold_IsRelayedWithKeys) {
     UPDATE raw SET body = '1' WHERE session_id = 's1';
     UPDATE raw SET session_id = 's3' WHERE session_id = 's2';
     DELETE FROM raw WHERE session_id = 's3')");
-  EXPECT_EQ(events("operation, session_id, old_session_id, record, old_record"),
-            (lines{R"(I s1 - {"session_id":"s1","body":"a\u0000b"} -)",
-                   R"(I s2 - {"session_id":"s2","body":"\ud800"} -)",
-                   R"(U s1 - {"session_id":"s1","body":1} {"session_id":"s1","body":"a\u0000b"})",
-                   R"(U s3 s2 {"session_id":"s3","body":"\ud800"} {"session_id":"s2","body":"\ud800"})",
-                   R"(D s3 - - {"session_id":"s3","body":"\ud800"})"}));
+  EXPECT_EQ(
+      events("operation, session_id, old_session_id, record, old_record"),
+      (lines{R"(I s1 - {"session_id":"s1","body":"a\u0000b"} -)",
+             R"(I s2 - {"session_id":"s2","body":"\ud800"} -)",
+             R"(U s1 - {"session_id":"s1","body":1} {"session_id":"s1","body":"a\u0000b"})",
+             R"(U s3 s2 {"session_id":"s3","body":"\ud800"} {"session_id":"s2","body":"\ud800"})",
+             R"(D s3 - - {"session_id":"s3","body":"\ud800"})"}));
 }
 
 TEST_F(outbox_capture, NumbersThatJsonLacks_AreStrings) {
-  sql(owner_, "CREATE TABLE n (a numeric, b float8, c float8); SELECT pgcast.relay('n');"
-              "INSERT INTO n VALUES ('NaN', 'Infinity', 0.1)");
+  sql(owner_,
+      "CREATE TABLE n (a numeric, b float8, c float8); SELECT pgcast.relay('n');"
+      "INSERT INTO n VALUES ('NaN', 'Infinity', 0.1)");
   EXPECT_EQ(events("session_id, record"), lines{R"(- {"a": "NaN", "b": "Infinity", "c": 0.1})"});
 }
 
 TEST_F(outbox_capture, LargeTranscript_IsCarriedWhole) {
-  sql(owner_, "INSERT INTO call_info (call_id, transcript) VALUES ('c', repeat('0123456789', 100000))");
+  sql(owner_,
+      "INSERT INTO call_info (call_id, transcript) VALUES ('c', repeat('0123456789', 100000))");
   EXPECT_EQ(sql_value(owner_, "SELECT length(record::jsonb ->> 'transcript') FROM pgcast.outbox"),
             "1000000");
 }
 
 TEST_F(outbox_capture, WritersSettings_DoNotChangeTheRendering) {
-  sql(owner_, "CREATE TABLE r (at timestamptz, span interval, bytes bytea, f float8, range tstzrange);"
-              "SELECT pgcast.relay('r')");
+  sql(owner_,
+      "CREATE TABLE r (at timestamptz, span interval, bytes bytea, f float8, range tstzrange);"
+      "SELECT pgcast.relay('r')");
   const std::string insert =
       "INSERT INTO public.r VALUES ('2026-01-02 03:04:05+00', '1 day 2 hours', '\\x00ff', 1.0/3, "
       "'[2026-01-02 03:04:05+00,)')";
   sql(owner_, insert);
-  sql(owner_, "SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'; SET bytea_output = escape;"
-              "SET extra_float_digits = -10; SET DateStyle = 'SQL, DMY';"
-              "CREATE SCHEMA evil; CREATE FUNCTION evil.to_jsonb(anyelement) RETURNS jsonb"
-              " LANGUAGE sql AS 'SELECT ''666''::jsonb'; SET search_path = evil, pg_catalog, public");
+  sql(owner_,
+      "SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'; SET bytea_output = escape;"
+      "SET extra_float_digits = -10; SET DateStyle = 'SQL, DMY';"
+      "CREATE SCHEMA evil; CREATE FUNCTION evil.to_jsonb(anyelement) RETURNS jsonb"
+      " LANGUAGE sql AS 'SELECT ''666''::jsonb'; SET search_path = evil, pg_catalog, public");
   sql(owner_, insert);
   const lines seen = events("record");
   ASSERT_EQ(seen.size(), 2U);
@@ -186,7 +201,8 @@ TEST_F(outbox_capture, WritersSettings_DoNotChangeTheRendering) {
 }
 
 TEST_F(outbox_capture, QuotedNames_AreRelayed) {
-  sql(owner_, R"(CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."T ""x"" 'y'" ("Sess 'id" text);
+  sql(owner_,
+      R"(CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."T ""x"" 'y'" ("Sess 'id" text);
     SELECT pgcast.relay('"My Schema"."T ""x"" ''y''"', 'Sess ''id');
     INSERT INTO "My Schema"."T ""x"" 'y'" VALUES ('a'))");
   EXPECT_EQ(events("schema_name, table_name, session_id"), lines{R"(My Schema T "x" 'y' a)"});
@@ -194,17 +210,22 @@ TEST_F(outbox_capture, QuotedNames_AreRelayed) {
 
 TEST_F(outbox_capture, ColumnsChangedInLiveSession_AreSeenAtOnce) {
   const sql_connection writer = connect_as("postgres");
-  const auto write = [&] { sql(writer, "INSERT INTO numbers DEFAULT VALUES; UPDATE numbers SET extra = 1"); };
-  sql(owner_, "ALTER TABLE numbers ADD extra int DEFAULT 0; ALTER TABLE numbers DROP CONSTRAINT "
-              "numbers_session_id_fkey");
+  const auto write = [&] {
+    sql(writer, "INSERT INTO numbers DEFAULT VALUES; UPDATE numbers SET extra = 1");
+  };
+  sql(owner_,
+      "ALTER TABLE numbers ADD extra int DEFAULT 0; ALTER TABLE numbers DROP CONSTRAINT "
+      "numbers_session_id_fkey");
   write();
-  sql(owner_, "ALTER TABLE numbers RENAME session_id TO sid; ALTER TABLE numbers DROP phone_number;"
-              "DELETE FROM numbers; DELETE FROM pgcast.outbox");
+  sql(owner_,
+      "ALTER TABLE numbers RENAME session_id TO sid; ALTER TABLE numbers DROP phone_number;"
+      "DELETE FROM numbers; DELETE FROM pgcast.outbox");
   write();
   sql(owner_, "ALTER TABLE numbers ALTER extra TYPE text");
   sql(writer, "INSERT INTO numbers (sid, extra) VALUES ('s', 'x')");
   EXPECT_EQ(events("operation, session_id, phone, record, old_record"),
-            (lines{R"(I - - {"sid": null, "extra": 0} -)", R"(U - - {"sid": null, "extra": 1} {"extra": 0})",
+            (lines{R"(I - - {"sid": null, "extra": 0} -)",
+                   R"(U - - {"sid": null, "extra": 1} {"extra": 0})",
                    R"(I - - {"sid": "s", "extra": "x"} -)"}));
 }
 
@@ -214,33 +235,50 @@ TEST_F(outbox_capture, RenamedTable_IsRelayedUnderItsNewName) {
 }
 
 TEST_F(outbox_capture, PartitionedTable_IsRelayedUnderItsOwnName) {
-  sql(owner_, "CREATE TABLE parts (session_id text, n int) PARTITION BY LIST (n);"
-              "CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1); SELECT pgcast.relay('parts');"
-              "CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2);"
-              "INSERT INTO parts VALUES ('a', 1), ('b', 2); UPDATE part_2 SET session_id = 'c'");
-  EXPECT_EQ(events("table_name, operation, session_id"), (lines{"parts I a", "parts I b", "parts U c"}));
+  sql(owner_,
+      "CREATE TABLE parts (session_id text, n int) PARTITION BY LIST (n);"
+      "CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1); SELECT pgcast.relay('parts');"
+      "CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2);"
+      "INSERT INTO parts VALUES ('a', 1), ('b', 2); UPDATE part_2 SET session_id = 'c'");
+  EXPECT_EQ(events("table_name, operation, session_id"),
+            (lines{"parts I a", "parts I b", "parts U c"}));
 }
 
 TEST_F(outbox_capture, DayWithoutPartition_GoesToDefault) {
-  sql(owner_, "DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass FROM pg_inherits"
-              " WHERE inhparent = 'pgcast.outbox'::regclass AND inhrelid <> 'pgcast.outbox_default'::regclass"
-              " LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$;"
-              "INSERT INTO chat_history (session_id) VALUES ('s')");
+  sql(owner_,
+      "DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass FROM pg_inherits"
+      " WHERE inhparent = 'pgcast.outbox'::regclass AND inhrelid <> "
+      "'pgcast.outbox_default'::regclass"
+      " LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$;"
+      "INSERT INTO chat_history (session_id) VALUES ('s')");
   EXPECT_EQ(events("tableoid::regclass, session_id"), lines{"pgcast.outbox_default s"});
 }
 
-TEST_F(outbox_capture, PreparedTransaction_WorksWhileNobodySleeps) {
-  sql(owner_, "BEGIN; INSERT INTO chat_history (session_id) VALUES ('s'); PREPARE TRANSACTION '" +
-                  database_ + "'");
-  EXPECT_EQ(events(), lines{});
-  sql(owner_, "COMMIT PREPARED '" + database_ + "'");
-  EXPECT_EQ(events(), lines{"chat_history I"});
+TEST_F(outbox_capture, PreparedTransaction_WorksAlsoWhileAReaderSleeps) {
+  const auto configure = [this](const std::string& statement) {
+    sql(connect_as("supabase_admin"), "ALTER SYSTEM " + statement);
+    server_.stop(postgres_server::shutdown::fast);
+    server_.start();
+    owner_ = connect_as("postgres");
+  };
+  configure("SET max_prepared_transactions = 2");
+  {
+    const sql_connection reader = connect_as("postgres");
+    sql(reader, "SELECT pg_advisory_lock_shared(8099551725049085953)");
+    sql(owner_,
+        "BEGIN; INSERT INTO chat_history (session_id) VALUES ('s'); PREPARE TRANSACTION 'p'");
+    EXPECT_EQ(events(), lines{});
+    sql(owner_, "COMMIT PREPARED 'p'");
+    EXPECT_EQ(events(), lines{"chat_history I"});
+  }
+  configure("RESET max_prepared_transactions");
 }
 
 TEST_F(outbox_capture, Doorbell_RingsOnlyWhileAReaderSleeps) {
   sql_connection reader = connect_as("postgres");
   sql(reader, "LISTEN pgcast");
-  const std::string write = "INSERT INTO chat_history (session_id) SELECT 's' FROM generate_series(1, 3)";
+  const std::string write =
+      "INSERT INTO chat_history (session_id) SELECT 's' FROM generate_series(1, 3)";
   sql(owner_, write);
   EXPECT_EQ(reader.take_notifications(100), lines{}) << "nobody slept";
 

@@ -31,9 +31,10 @@ class outbox_test : public ::testing::Test {
 
   /// One campaign "c", two sessions "s1" (of c) and "s2" (of none); the outbox is emptied after.
   void add_sessions() {
-    sql(owner_, "INSERT INTO campaign_info (campaign) VALUES ('c'), ('d');"
-                "INSERT INTO session_info (session_id, campaign) VALUES ('s1', 'c'), ('s2', NULL);"
-                "DELETE FROM pgcast.outbox");
+    sql(owner_,
+        "INSERT INTO campaign_info (campaign) VALUES ('c'), ('d');"
+        "INSERT INTO session_info (session_id, campaign) VALUES ('s1', 'c'), ('s2', NULL);"
+        "DELETE FROM pgcast.outbox");
   }
 
   sql_connection connect_as(const std::string& role) const {

@@ -31,7 +31,9 @@ struct result_closer {
 };
 using result_ptr = std::unique_ptr<PGresult, result_closer>;
 
-void keep_notice(void* sink, const char* message) { static_cast<std::string*>(sink)->append(message); }
+void keep_notice(void* sink, const char* message) {
+  static_cast<std::string*>(sink)->append(message);
+}
 
 sql_rows rows_of(const sql_connection& connection, const PGresult* result) {
   const ExecStatusType status = PQresultStatus(result);
@@ -46,8 +48,9 @@ sql_rows rows_of(const sql_connection& connection, const PGresult* result) {
       if (PQgetisnull(result, row, column)) {
         values.emplace_back();
       } else {
-        values.emplace_back(std::string(PQgetvalue(result, row, column),
-                                        static_cast<std::size_t>(PQgetlength(result, row, column))));
+        values.emplace_back(
+            std::string(PQgetvalue(result, row, column),
+                        static_cast<std::size_t>(PQgetlength(result, row, column))));
       }
     }
   }
@@ -65,7 +68,8 @@ std::string file_text(const fs::path& path) {
 }
 
 fs::path find_binaries() {
-  if (const char* chosen = std::getenv("PGCAST_TEST_PG_BIN"); chosen != nullptr && *chosen != '\0') {
+  if (const char* chosen = std::getenv("PGCAST_TEST_PG_BIN");
+      chosen != nullptr && *chosen != '\0') {
     return chosen;
   }
   fs::path newest;
@@ -79,7 +83,8 @@ fs::path find_binaries() {
     }
   }
   if (newest.empty()) {
-    throw std::runtime_error("no Postgres server found: install postgresql or set PGCAST_TEST_PG_BIN");
+    throw std::runtime_error(
+        "no Postgres server found: install postgresql or set PGCAST_TEST_PG_BIN");
   }
   return newest;
 }
@@ -219,12 +224,13 @@ postgres_server::postgres_server() : binaries_(find_binaries()) {
     start();
     const sql_connection admin(conninfo("postgres", "supabase_admin"));
     version_ = std::stoi(sql_value(admin, "SHOW server_version_num")) / 10000;
-    sql(admin, "CREATE ROLE postgres LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS;"
-               "CREATE ROLE anon NOLOGIN NOINHERIT;"
-               "CREATE ROLE authenticated NOLOGIN NOINHERIT;"
-               "CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;"
-               "CREATE ROLE pgcast_reader LOGIN;"
-               "GRANT anon, authenticated, service_role TO postgres");
+    sql(admin,
+        "CREATE ROLE postgres LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS;"
+        "CREATE ROLE anon NOLOGIN NOINHERIT;"
+        "CREATE ROLE authenticated NOLOGIN NOINHERIT;"
+        "CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;"
+        "CREATE ROLE pgcast_reader LOGIN;"
+        "GRANT anon, authenticated, service_role TO postgres");
   } catch (...) {
     close(reaper_pipe_);
     exit_status(reaper_);
@@ -251,7 +257,8 @@ pid_t postgres_server::spawn(const std::vector<std::string>& arguments, int stan
   const passwd* account = user_.empty() ? nullptr : getpwnam(user_.c_str());
   const uid_t uid = account != nullptr ? account->pw_uid : 0;
   const gid_t gid = account != nullptr ? account->pw_gid : 0;
-  const int output = open((directory_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const int output =
+      open((directory_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
   const pid_t child = fork();
   if (child == 0) {  // only async-signal-safe calls from here
@@ -259,7 +266,8 @@ pid_t postgres_server::spawn(const std::vector<std::string>& arguments, int stan
     dup2(standard_input, 0);
     dup2(output, 1);
     dup2(output, 2);
-    if (account != nullptr && (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(uid) != 0)) {
+    if (account != nullptr &&
+        (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(uid) != 0)) {
       _exit(126);
     }
     if (chdir("/") == 0) {
@@ -301,8 +309,10 @@ void postgres_server::start_reaper() {
 void postgres_server::create_cluster() {
   const fs::path data = directory_ / "data";
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const pid_t child = spawn({(binaries_ / "initdb").string(), "-D", data.string(), "-U", "supabase_admin",
-                             "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"}, null);
+  const pid_t child =
+      spawn({(binaries_ / "initdb").string(), "-D", data.string(), "-U", "supabase_admin", "-A",
+             "trust", "-E", "UTF8", "--locale=C", "--no-sync"},
+            null);
   close(null);
   if (exit_status(child) != 0) {
     throw std::runtime_error("initdb failed:\n" + log());
@@ -310,7 +320,7 @@ void postgres_server::create_cluster() {
   port_ = free_port();
   std::ofstream settings(data / "postgresql.conf", std::ios::app);
   settings << "listen_addresses = '127.0.0.1'\nport = " << port_ << "\nunix_socket_directories = '"
-           << directory_.string() << "'\nmax_connections = 200\nmax_prepared_transactions = 20\n"
+           << directory_.string() << "'\nmax_connections = 200\n"
            << "wal_level = replica\nlog_min_messages = log\n"
            // A killed process loses nothing that it wrote; only a power cut would.
            << "fsync = off\n";
@@ -360,7 +370,8 @@ std::string postgres_server::log() const { return file_text(directory_ / "log");
 std::string postgres_server::conninfo(const std::string& database, const std::string& role,
                                       transport way) const {
   const std::string host = way == transport::unix_socket ? directory_.string() : "127.0.0.1";
-  return "host=" + host + " port=" + std::to_string(port_) + " dbname=" + database + " user=" + role;
+  return "host=" + host + " port=" + std::to_string(port_) + " dbname=" + database +
+         " user=" + role;
 }
 
 std::string postgres_server::create_database(content wanted) {
@@ -371,8 +382,8 @@ std::string postgres_server::create_database(content wanted) {
     has_template_ = true;
   }
   const std::string name = "test_" + std::to_string(++databases_);
-  sql(owner, "CREATE DATABASE " + name +
-                 (wanted == content::demo ? " TEMPLATE template_demo" : ""));
+  sql(owner,
+      "CREATE DATABASE " + name + (wanted == content::demo ? " TEMPLATE template_demo" : ""));
   return name;
 }
 
