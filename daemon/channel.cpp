@@ -72,7 +72,7 @@ void channel::spawn(asio::awaitable<void> work) {
                      spdlog::critical("channel {}: {}", self->id_.wire_topic, e.what());
                    }
                    if (self->has_ended()) return;
-                   self->push("phx_error", R"({"reason":"channel_crash"})");
+                   self->push_end("phx_error", R"({"reason":"channel_crash"})");
                    self->owner_->on_channel_ended(*self);
                  });
 }
@@ -418,7 +418,7 @@ asio::awaitable<void> channel::run_renew(std::shared_ptr<viewer_class> viewer) {
     payload += R"(,"channel":)";
     append_json_quoted(payload, id_.name.name);
     push("system", payload + "}");
-    push("phx_error", "{}");
+    push_end("phx_error", "{}");
     owner_->on_channel_ended(*this);
     co_return;
   }
@@ -436,13 +436,19 @@ void channel::expire(wall_time now) {
   payload += R"(,"channel":)";
   append_json_quoted(payload, id_.name.name);
   push("system", payload + "}");
-  push("phx_error", "{}");
+  push_end("phx_error", "{}");
 }
 
 // ---- wire
 
 void channel::push(std::string_view event, std::string_view payload_json) {
   auto frame = encode_push(owner_->version(), id_.join_ref, "null", id_.wire_topic, event,
+                           payload_json);
+  owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+void channel::push_end(std::string_view event, std::string_view payload_json) {
+  auto frame = encode_push(owner_->version(), id_.join_ref, id_.join_ref, id_.wire_topic, event,
                            payload_json);
   owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }

@@ -83,6 +83,9 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   void on_number_moved(const event& e, const batch_span& span) override;
 
   void push(std::string_view event, std::string_view payload_json);
+  /// phx_close (the client does not come back) or phx_error (it joins again): both carry the join
+  /// ref as their ref, which clients of vsn 1.0.0 compare.
+  void push_end(std::string_view event, std::string_view payload_json);
   void reply(std::string_view ref, std::string_view status, std::string_view response_json);
 
  private:

@@ -165,7 +165,7 @@ void connection::on_join(const client_message& m) {
     return reply_error(m, "TopicNameRequired: " + name.error().detail);
   }
   if (auto* old = find(m.topic)) {
-    old->push("phx_close", "{}");
+    old->push_end("phx_close", "{}");
     remove(*old);
   }
   if (channels_.size() >= services_.settings.limits.channels) {
@@ -208,8 +208,7 @@ void connection::on_leave(const client_message& m) {
   if (c != nullptr && m.join_ref != "null" && m.join_ref != c->id().join_ref) return;
   reply(m, "ok", "{}");
   if (c == nullptr) return;
-  auto closed = encode_push(version_, c->id().join_ref, c->id().join_ref, m.topic, "phx_close", "{}");
-  send(std::make_shared<const outbound_frame>(std::move(closed)), 0);
+  c->push_end("phx_close", "{}");
   remove(*c);
 }
 
@@ -248,7 +247,7 @@ void connection::on_access_token(channel& c, const client_message& m) {
   std::string payload = R"({"extension":"system","status":"error","message":)";
   payload += json_quote(verified.error().detail) + R"(,"channel":)" + json_quote(c.id().name.name);
   c.push("system", payload + "}");
-  c.push("phx_error", "{}");
+  c.push_end("phx_error", "{}");
   remove(c);
 }
 
@@ -277,7 +276,7 @@ void connection::start_over() {
   const auto channels = channels_;
   for (const auto& c : channels) {
     if (c->id().name.kind == topic_kind::plain) continue;
-    c->push("phx_error", R"({"reason":"the history of the database is a new one"})");
+    c->push_end("phx_error", R"({"reason":"the history of the database is a new one"})");
     remove(*c);
   }
 }

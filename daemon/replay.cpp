@@ -75,6 +75,19 @@ std::string session_array(const std::set<std::string>& sessions) {
   return out + '}';
 }
 
+/// "2026-01-02T03:04" and on: Postgres would also take "yesterday".
+bool is_iso_time(std::string_view text) {
+  constexpr std::string_view form = "dddd-dd-ddTdd:dd";
+  if (text.size() < form.size()) return false;
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    const bool is_digit = text[i] >= '0' && text[i] <= '9';
+    if (form[i] == 'd' ? !is_digit : text[i] != form[i] && !(form[i] == 'T' && text[i] == ' ')) {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::uint64_t to_number(std::string_view text) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
@@ -239,23 +252,25 @@ asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
 }
 
 asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
+  const error none{errc::cursor_invalid, "resume.since is no ISO time (2026-01-02T03:04:05Z)"};
+  if (!is_iso_time(iso_time)) co_return none;
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
-  std::vector<pg_statement> statements;
+  auto statements = begin_read();
   statements.emplace_back(
-      "SELECT coalesce(min(xid), pg_snapshot_xmax(pg_current_snapshot())::text::xid8),"
-      " (SELECT dropped_xid IS NOT NULL AND $1::timestamptz < min(at) FROM pgcast.meta,"
-      " pgcast.outbox GROUP BY dropped_xid) FROM pgcast.outbox WHERE at >= $1::timestamptz",
+      "SELECT $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
+      " (SELECT dropped_before FROM pgcast.meta)),"
+      " (SELECT coalesce(min(xid), pg_snapshot_xmax(pg_current_snapshot())::text::xid8)"
+      " FROM pgcast.outbox WHERE at >= $1::timestamptz)",
       parameters{iso_time});
+  statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_page_timeout);
-  if (!rows && rows.error().code == errc::query_failed) {
-    co_return error{errc::cursor_invalid, "resume.since is no ISO time"};
-  }
+  if (!rows && rows.error().code == errc::query_failed) co_return none;
   if (!rows) co_return rows.error();
-  if ((*rows)[0].text(0, 1) == "t") {
-    co_return error{errc::cursor_too_old, "events of that time are no longer kept"};
+  if ((*rows)[2].text(0, 0) == "t") {
+    co_return error{errc::cursor_too_old, "events of that time are not kept"};
   }
-  const auto first = to_number((*rows)[0].text(0, 0));
+  const auto first = to_number((*rows)[2].text(0, 1));
   co_return position::at(leased->history()->current(),
                          std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
 }

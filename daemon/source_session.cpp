@@ -86,6 +86,7 @@ std::vector<pg_statement> begin_read() {
   out.emplace_back(
       "SELECT pg_current_snapshot(), (SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta),"
       " set_config('TimeZone', 'UTC', true), set_config('IntervalStyle', 'postgres', true),"
+      " set_config('DateStyle', 'ISO, MDY', true),"
       " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
       " set_config('jit', 'off', true)");
   return out;

@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS pgcast.meta (
   cursor_key bytea NOT NULL,          -- 32 random bytes, key of the cursors' check value
   system_identifier bigint NOT NULL,  -- 0 where the role may not ask for it
   timeline int NOT NULL,
-  dropped_xid xid8                    -- highest in dropped partitions: older cursors are too old
+  dropped_xid xid8,                   -- highest in dropped partitions: older cursors are too old
+  dropped_before timestamptz          -- their end: times before it are too old
 );
 
 -- Crash recovery hands out the transaction ids of rolled-back work once more. Each life of the

@@ -54,7 +54,8 @@ BEGIN
     BEGIN
       EXECUTE format('SELECT xid FROM pgcast.%I ORDER BY xid DESC LIMIT 1', part) INTO last_xid;
       EXECUTE format('DROP TABLE pgcast.%I', part);
-      UPDATE pgcast.meta SET dropped_xid = greatest(dropped_xid, last_xid);
+      UPDATE pgcast.meta SET dropped_xid = greatest(dropped_xid, last_xid),
+        dropped_before = greatest(dropped_before, (right(part, 8)::date + 1)::timestamptz);
       dropped := dropped + 1;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       EXIT;  -- the others would wait for the same lock
