@@ -123,11 +123,14 @@ void authorizer::add_side(const question& q, side which, const role_policies& po
     spdlog::error("event {} is hidden from {}: {}", e.id, q.viewer->role(), values.error().detail);
     return;
   }
-  const auto session = e.description == nullptr ? column_values{}
-                                                : values_of(e, session_column(*e.description));
-  open_row row{q, which, *policy,
+  const auto session =
+      e.description == nullptr ? column_values{} : values_of(e, session_column(*e.description));
+  open_row row{q,
+               which,
+               *policy,
                (which == side::old_row ? session.before : session.after).value_or(""),
-               policy->relation, *std::move(record)};
+               policy->relation,
+               *std::move(record)};
   for (const auto& v : *values) row.values.append("\n").append(v);
   const auto of_session = q.viewer->decisions_.find(row.session);
   if (policy->is_cacheable && of_session != q.viewer->decisions_.end()) {
@@ -169,7 +172,8 @@ asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question>
 /// fails, each row is asked alone, so that only those that cannot be decided are hidden.
 asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
   std::stable_sort(open.begin(), open.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.asked.viewer, a.policy.relation) < std::tie(b.asked.viewer, b.policy.relation);
+    return std::tie(a.asked.viewer, a.policy.relation) <
+           std::tie(b.asked.viewer, b.policy.relation);
   });
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();

@@ -3,45 +3,21 @@
 #include "daemon/metrics.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <exception>
 
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr std::size_t k_held_events = 512;
-constexpr unsigned k_page_events = 100;
-constexpr auto k_room_pause = 10ms;
-constexpr auto k_first_retry = 100ms;
-constexpr auto k_longest_retry = 2'000ms;
 
 std::string reason_json(std::string_view reason) {
   std::string out = R"({"reason":)";
   append_json_quoted(out, reason);
   return out + '}';
-}
-
-bool is_cursor_error(errc code) {
-  return code == errc::cursor_invalid || code == errc::cursor_foreign ||
-         code == errc::cursor_too_old || code == errc::cursor_ahead;
-}
-
-resume_outcome outcome_of(errc code) {
-  switch (code) {
-    case errc::cursor_foreign: return resume_outcome::cursor_foreign;
-    case errc::cursor_too_old: return resume_outcome::cursor_too_old;
-    case errc::cursor_ahead: return resume_outcome::cursor_ahead;
-    default: return resume_outcome::cursor_invalid;
-  }
 }
 
 }  // namespace
@@ -75,12 +51,6 @@ void channel::spawn(asio::awaitable<void> work) {
                    self->push_end("phx_error", R"({"reason":"channel_crash"})");
                    self->owner_->on_channel_ended(*self);
                  });
-}
-
-asio::awaitable<void> channel::pause(std::chrono::milliseconds delay) {
-  asio::steady_timer timer(services_.executor, delay);
-  boost::system::error_code ignored;
-  co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
 // ---- joining
@@ -137,19 +107,21 @@ asio::awaitable<void> channel::run_join(std::string ref) {
   if (has_ended()) co_return;
   if (!taken) co_return refuse(ref, taken.error());
   if (!taken->is_allowed) {
-    const error denied{errc::unauthorized,
-                       "You do not have permissions to read from this Channel topic: " +
-                           id_.name.name};
+    const error denied{
+        errc::unauthorized,
+        "You do not have permissions to read from this Channel topic: " + id_.name.name};
     co_return refuse(ref, denied);
   }
   answer_joined(ref);
   if (refused_cursor) refuse_cursor(*refused_cursor);
   if (wants_rows) send_snapshot(*taken);
   if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
-  if (place || id_.name.kind == topic_kind::phone) {
+  if (place) metrics().resumes[resume_outcome::ok].add();
+  if (place && id_.name.kind == topic_kind::phone) {
+    co_await resume_number(*place);
+  } else if (place || id_.name.kind == topic_kind::phone) {
     const position from = place ? *place : taken->at;
     co_await catch_up(from);
-    if (!has_ended() && place) metrics().resumes[resume_outcome::ok].add();
   } else {
     go_live(taken->at);
     if (state_ == state::catching_up) co_await catch_up(taken->at);
@@ -169,168 +141,17 @@ void channel::refuse(const std::string& ref, const error& e) {
   } else {
     metrics().joins[join_outcome::unavailable].add();
     spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
-    reply(ref, "error", reason_json("UnableToConnectToProject: the database cannot answer now, "
-                                    "try again"));
+    reply(ref, "error",
+          reason_json("UnableToConnectToProject: the database cannot answer now, "
+                      "try again"));
   }
   owner_->on_channel_ended(*this);
-}
-
-void channel::refuse_cursor(const error& e) {
-  metrics().resumes[outcome_of(e.code)].add();
-  std::string payload = R"({"extension":"pgcast","status":"error","code":)";
-  append_json_quoted(payload, text_code(e.code));
-  payload += R"(,"message":)";
-  append_json_quoted(payload, e.detail);
-  payload += R"(,"channel":)";
-  append_json_quoted(payload, id_.name.name);
-  push("system", payload + "}");
 }
 
 void channel::send_snapshot(const topic_snapshot& s) {
   const std::string head = R"({"cursor":")" + encode_cursor(s.at, *s.history) + R"(",)";
   auto frame = encode_broadcast(owner_->version(), id_.wire_topic, "snapshot", {head, s.body, "}"});
   owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
-}
-
-// ---- catching up
-
-/// What was held is released behind `read_up_to`. If too much was held for that, the state is
-/// catching_up and the caller reads on from there.
-void channel::go_live(position read_up_to) {
-  if (has_overflowed_) {
-    state_ = state::catching_up;
-    return;
-  }
-  seam_.open(std::move(read_up_to));
-  state_ = state::live;
-  const auto held = std::move(held_);
-  held_ = {};
-  for (const auto& h : held) {
-    const auto verdict = seam_.judge(*h.e, *h.chunk->batch);
-    if (verdict == seam::verdict::drop) continue;
-    send_row(h.chunk->batch, *h.e, h.view, seam_.own_cursor(*h.e, *h.chunk->batch), id_.number);
-  }
-}
-
-asio::awaitable<void> channel::run_catch_up(position from) {
-  const auto self = shared_from_this();
-  co_await catch_up(std::move(from));
-}
-
-/// Reads everything after `from`, then goes live; retries while the database is away.
-asio::awaitable<void> channel::catch_up(position from) {
-  state_ = state::catching_up;
-  auto retry = std::chrono::milliseconds{k_first_retry};
-  const auto kind = id_.name.kind == topic_kind::phone ? topic_kind::session : id_.name.kind;
-  while (!has_ended()) {
-    held_.clear();
-    has_overflowed_ = false;
-    const std::string key = id_.name.kind == topic_kind::phone ? followed_session_ : id_.name.key;
-    auto page = co_await services_.past.read(kind, key, from, k_page_events);
-    if (has_ended()) co_return;
-    if (!page && is_cursor_error(page.error().code)) {
-      refuse_cursor(page.error());
-      co_await start_from_snapshot();
-      co_return;
-    }
-    if (!page) {
-      co_await pause(retry);
-      retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
-      continue;
-    }
-    const position next = page->next;
-    const bool is_end = page->is_end;
-    const bool is_sent = co_await send_page(*std::move(page));
-    if (!is_sent) continue;
-    from = next;
-    co_await wait_for_room();
-    if (has_ended()) co_return;
-    if (is_end) go_live(from);
-    if (state_ == state::live) break;
-  }
-  if (!has_ended() && std::exchange(must_look_again_, false)) co_await run_follow(from);
-}
-
-/// False if the database could not decide: nothing was sent, ask again.
-asio::awaitable<bool> channel::send_page(replay_page page) {
-  std::vector<event> moved;
-  std::vector<authorizer::question> questions;
-  for (const auto& item : page.items) questions.push_back({&item.e, viewer_.get()});
-  const auto viewer = viewer_;
-  auto visible = co_await services_.policies.decide(std::move(questions));
-  if (has_ended()) co_return true;
-  if (!visible) {
-    co_await pause(k_first_retry);
-    co_return false;
-  }
-  for (const auto& item : page.items) {
-    const auto seen = visible->of(item.e, *viewer);
-    const bool is_truncate = item.e.op == operation::truncate;
-    const auto& r = is_truncate ? route{"", true, true} : item.e.routes.front();
-    if (is_truncate && !seen.old_row && !seen.new_row) continue;
-    const auto view = view_of(item.e.op, r.had_old && seen.old_row, r.has_new && seen.new_row);
-    if (view == event_view::hidden) continue;
-    send_row(item.span, item.e, view, item.span->at(item.e.id), 0);
-  }
-  co_return true;
-}
-
-asio::awaitable<void> channel::wait_for_room() {
-  while (!has_ended() && !owner_->has_room()) co_await pause(k_room_pause);
-}
-
-asio::awaitable<void> channel::start_from_snapshot() {
-  auto retry = std::chrono::milliseconds{k_first_retry};
-  for (;;) {
-    held_.clear();
-    has_overflowed_ = false;
-    auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
-                                                   snapshot_content::full);
-    if (has_ended()) co_return;
-    if (taken) {
-      send_snapshot(*taken);
-      if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
-      co_await catch_up(taken->at);
-      co_return;
-    }
-    co_await pause(retry);
-    retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
-    if (has_ended()) co_return;
-  }
-}
-
-// ---- a number that moves
-
-void channel::on_number_moved(const event& e, const batch_span& span) {
-  if (state_ == state::live) {
-    state_ = state::catching_up;
-    held_.clear();
-    has_overflowed_ = false;
-    spawn(run_follow(span.at(e.id)));
-  } else if (state_ != state::ended) {
-    must_look_again_ = true;
-  }
-}
-
-/// Looks which session carries the number now; with another one a fresh snapshot follows.
-asio::awaitable<void> channel::run_follow(position from) {
-  const auto self = shared_from_this();
-  state_ = state::catching_up;
-  auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
-                                                 snapshot_content::full);
-  if (has_ended()) co_return;
-  if (!taken) {
-    co_await pause(k_first_retry);
-    if (!has_ended()) co_await run_follow(std::move(from));
-    co_return;
-  }
-  if (taken->followed_session == followed_session_) {
-    co_await catch_up(std::move(from));
-    co_return;
-  }
-  send_snapshot(*taken);
-  follow(taken->followed_session);
-  co_await catch_up(taken->at);
 }
 
 // ---- the hub's events
@@ -346,18 +167,23 @@ void channel::hold(delivery& d) {
 void channel::on_event(delivery& d) {
   switch (state_) {
     case state::joining:
-    case state::catching_up: return hold(d);
+    case state::catching_up:
+      return hold(d);
     case state::parked:
-    case state::ended: return;
-    case state::live: break;
+    case state::ended:
+      return;
+    case state::live:
+      break;
   }
   const auto& span = d.chunk()->batch;
   switch (seam_.judge(d.changed(), *span)) {
-    case seam::verdict::drop: return;
+    case seam::verdict::drop:
+      return;
     case seam::verdict::deliver_with_own_cursor:
       send_row(span, d.changed(), d.view(), seam_.own_cursor(d.changed(), *span), id_.number);
       return;
-    case seam::verdict::deliver: break;
+    case seam::verdict::deliver:
+      break;
   }
   if (!d.frame()) return;
   metrics().events_delivered.add();
@@ -413,8 +239,8 @@ asio::awaitable<void> channel::run_renew(std::shared_ptr<viewer_class> viewer) {
   if (has_ended()) co_return;
   if (!taken || !taken->is_allowed) {
     std::string payload = R"({"extension":"system","status":"error","message":)";
-    append_json_quoted(payload, "You no longer have permission to read from this Channel topic: " +
-                                    id_.name.name);
+    append_json_quoted(
+        payload, "You no longer have permission to read from this Channel topic: " + id_.name.name);
     payload += R"(,"channel":)";
     append_json_quoted(payload, id_.name.name);
     push("system", payload + "}");
@@ -442,8 +268,8 @@ void channel::expire(wall_time now) {
 // ---- wire
 
 void channel::push(std::string_view event, std::string_view payload_json) {
-  auto frame = encode_push(owner_->version(), id_.join_ref, "null", id_.wire_topic, event,
-                           payload_json);
+  auto frame =
+      encode_push(owner_->version(), id_.join_ref, "null", id_.wire_topic, event, payload_json);
   owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 
@@ -454,8 +280,8 @@ void channel::push_end(std::string_view event, std::string_view payload_json) {
 }
 
 void channel::reply(std::string_view ref, std::string_view status, std::string_view response_json) {
-  auto frame = encode_reply(owner_->version(), id_.join_ref, ref, id_.wire_topic, status,
-                            response_json);
+  auto frame =
+      encode_reply(owner_->version(), id_.join_ref, ref, id_.wire_topic, status, response_json);
   owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 

@@ -34,20 +34,21 @@ class channel_owner {
 
 /// One client's joined topic.
 ///
-/// | state       | means                                   | an event of the hub is     | next              |
+/// | state       | means                                   | an event of the hub is     | next |
 /// |-------------|-----------------------------------------|----------------------------|-------------------|
-/// | joining     | registered, permission and rows asked   | held                       | live, catching up, ended |
-/// | catching up | reads pages of events after a place     | held                       | live              |
-/// | live        | gets what the hub publishes             | sent (the seam may drop it)| parked, catching up |
-/// | parked      | the client was too slow; a place kept   | ignored, read again later  | catching up       |
-/// | ended       | left, refused or the client is gone     | ignored                    |                   |
+/// | joining     | registered, permission and rows asked   | held                       | live,
+/// catching up, ended | | catching up | reads pages of events after a place     | held | live | |
+/// live        | gets what the hub publishes             | sent (the seam may drop it)| parked,
+/// catching up | | parked      | the client was too slow; a place kept   | ignored, read again
+/// later  | catching up       | | ended       | left, refused or the client is gone     | ignored
+/// |                   |
 ///
 /// Held events are few (k_held_events); what is over that is read from the outbox instead. Lives
 /// in its shard; a coroutine that outlives the owner finds it ended and stops.
 class channel : public subscriber, public std::enable_shared_from_this<channel> {
  public:
   struct identity {
-    std::uint32_t number = 0;       ///< unique among the client's channels, not 0
+    std::uint32_t number = 0;  ///< unique among the client's channels, not 0
     topic name;
     std::string wire_topic;         ///< "realtime:session:abc"
     std::string join_ref = "null";  ///< JSON
@@ -102,7 +103,10 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   boost::asio::awaitable<void> run_renew(std::shared_ptr<viewer_class> viewer);
   boost::asio::awaitable<void> catch_up(position from);
   boost::asio::awaitable<void> start_from_snapshot();
-  boost::asio::awaitable<bool> send_page(replay_page page);
+  boost::asio::awaitable<void> resume_number(position from);
+  boost::asio::awaitable<void> replay_until(position from, position end);
+  /// Sends the events of a page, of those only what `end` covers (nullptr: all).
+  boost::asio::awaitable<bool> send_page(const replay_page& page, const position* end);
   boost::asio::awaitable<void> wait_for_room();
   boost::asio::awaitable<result<position>> resume_place();
   boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
@@ -128,7 +132,7 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   join_request request_;
   state state_ = state::joining;
   subscription membership_;
-  subscription following_;       ///< of `phone:`: its session
+  subscription following_;  ///< of `phone:`: its session
   std::string followed_session_;
   bool must_look_again_ = false;
   seam seam_;

@@ -70,7 +70,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_closing_ = false;
   bool is_dirty_ = false;
   bool is_waiting_to_write_ = false;
-  bool is_full_ = false;    ///< counted in queue_pressure::full_clients
+  bool is_full_ = false;  ///< counted in queue_pressure::full_clients
   bool is_parked_ = false;
   bool is_pinged_ = false;
   std::uint32_t next_channel_ = 1;

@@ -29,8 +29,9 @@ std::string_view host_name(std::string_view host_and_port) {
 }
 
 bool is_loopback_name(std::string_view host) {
-  return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" ||
-         host.starts_with("127.");
+  if (host == "localhost" || host.ends_with(".localhost") || host == "[::1]") return true;
+  const auto address = boost::urls::parse_ipv4_address({host.data(), host.size()});
+  return address && address->is_loopback();  // "127.example.com" is somebody's name
 }
 
 refused_request no_token(const error& e) {

@@ -52,8 +52,9 @@ std::optional<refused_request> check_host(const http_request& r, const config& c
 std::optional<refused_request> check_origin(const http_request& r, const config& c);
 
 /// Whose request it is: `apikey` of query or header, `x-api-key`, or a bearer token.
-boost::system::result<claims, refused_request> identify(const http_request& r, const request_target& t,
-                                                        const config& c, wall_time now);
+boost::system::result<claims, refused_request> identify(const http_request& r,
+                                                        const request_target& t, const config& c,
+                                                        wall_time now);
 
 /// The whole verdict about a WebSocket upgrade (RFC 6455, section 4.2.1).
 boost::system::result<upgrade_request, refused_request> check_upgrade(const http_request& r,

@@ -37,9 +37,12 @@ struct media_type {
   const char* type;
 };
 constexpr std::array k_media_types{
-    media_type{".html", "text/html; charset=utf-8"}, media_type{".js", "text/javascript"},
-    media_type{".mjs", "text/javascript"},           media_type{".css", "text/css"},
-    media_type{".svg", "image/svg+xml"},             media_type{".json", "application/json"},
+    media_type{".html", "text/html; charset=utf-8"},
+    media_type{".js", "text/javascript"},
+    media_type{".mjs", "text/javascript"},
+    media_type{".css", "text/css"},
+    media_type{".svg", "image/svg+xml"},
+    media_type{".json", "application/json"},
 };
 
 const char* media_type_of(std::string_view name) {
@@ -213,9 +216,8 @@ asio::awaitable<void> serve_http(
     auto target = parse_target({request.target().data(), request.target().size()});
     const auto wrong_host = check_host(request, settings);
     if (!target || wrong_host) {
-      const refused_request refused =
-          wrong_host.value_or(refused_request{refusal::malformed, http::status::bad_request,
-                                              "the request target cannot be read"});
+      const refused_request refused = wrong_host.value_or(refused_request{
+          refusal::malformed, http::status::bad_request, "the request target cannot be read"});
       co_await client.write(answer_error(request, refused));
       co_return;
     }
@@ -229,7 +231,8 @@ asio::awaitable<void> serve_http(
       }
       std::string switching =
           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-          "Sec-WebSocket-Accept: " + upgrade->accept + "\r\n\r\n";
+          "Sec-WebSocket-Accept: " +
+          upgrade->accept + "\r\n\r\n";
       co_await client.write_text(std::move(switching));
       if (client.has_failed()) co_return;
       client_socket plain(client.take_socket());

@@ -163,7 +163,8 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
   for (const auto& e : chunk.events) {
     for (const auto& r : e.routes) {
       const auto found = topics_.find(r.topic);
-      if (found != topics_.end() && found->second->kind != topic_kind::phone) ask(e, *found->second);
+      if (found != topics_.end() && found->second->kind != topic_kind::phone)
+        ask(e, *found->second);
     }
     if (e.op != operation::truncate || e.description == nullptr) continue;
     for (const auto& [key, topic] : topics_) {
@@ -233,8 +234,9 @@ void hub::publish(const client_broadcast& b) {
     if (g->as.role == audience::part::follower) continue;
     const bool is_binary = b.encoding == payload_encoding::binary;
     if (is_binary && g->as.version == wire_version::v1) continue;
-    auto bytes = is_binary ? encode_binary_broadcast(g->as.wire_topic, b.event, b.payload)
-                           : encode_broadcast(g->as.version, g->as.wire_topic, b.event, {b.payload});
+    auto bytes = is_binary
+                     ? encode_binary_broadcast(g->as.wire_topic, b.event, b.payload)
+                     : encode_broadcast(g->as.version, g->as.wire_topic, b.event, {b.payload});
     if (bytes.empty()) continue;  // names too long for the binary form
     const auto frame = std::make_shared<const outbound_frame>(std::move(bytes));
     for (auto* p : g->places) {

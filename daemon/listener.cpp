@@ -43,9 +43,8 @@ bool is_left_over(const std::string& path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   path.copy(name.sun_path, sizeof name.sun_path - 1);
-  const bool refused =
-      ::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
-      errno == ECONNREFUSED;
+  const bool refused = ::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
+                       errno == ECONNREFUSED;
   ::close(fd);
   return refused;
 }

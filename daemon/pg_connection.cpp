@@ -178,7 +178,8 @@ asio::awaitable<result<void>> pg_connection::connect(std::string conninfo, std::
   }
   follow_descriptor();
   PQsetnonblocking(connection_, 1);
-  PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
+  PQsetNoticeProcessor(
+      connection_, [](void*, const char*) {}, nullptr);
   if (PQenterPipelineMode(connection_) != 1) co_return lost("pipeline mode refused");
   co_return result<void>{};
 }

@@ -37,7 +37,8 @@ std::chrono::microseconds age_of(const std::string& commit_timestamp) {
   }
   t.tm_year -= 1900;
   t.tm_mon -= 1;
-  const auto at = std::chrono::system_clock::from_time_t(timegm(&t)) + std::chrono::microseconds{micros};
+  const auto at =
+      std::chrono::system_clock::from_time_t(timegm(&t)) + std::chrono::microseconds{micros};
   return std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::system_clock::now() - at));
 }
@@ -107,8 +108,8 @@ asio::awaitable<result<void>> reader::connect() {
   const bool polls_only = traits->is_pooled || traits->allows_prepared;
   fsm_ = reader_fsm{polls_only ? reader_fsm::mode::poll_only : reader_fsm::mode::doorbell};
   if (!polls_only) {
-    auto listening = co_await listening_.connect(config_.database_url, "pgcast listener",
-                                                 k_answer_timeout);
+    auto listening =
+        co_await listening_.connect(config_.database_url, "pgcast listener", k_answer_timeout);
     if (!listening) co_return listening.error();
     std::vector<pg_statement> listen;
     listen.emplace_back("LISTEN pgcast");
@@ -120,11 +121,13 @@ asio::awaitable<result<void>> reader::connect() {
   announce_place();
   std::string how = "live";
   if (traits->is_pooled) {
-    how = "live, polling only: a transaction pooler hides notifications; use session mode "
-          "(port 5432) or the direct host for the lowest latency";
+    how =
+        "live, polling only: a transaction pooler hides notifications; use session mode "
+        "(port 5432) or the direct host for the lowest latency";
   } else if (traits->allows_prepared) {
-    how = "live, polling only: max_prepared_transactions is not 0, and a transaction that has "
-          "rung a notification could not be prepared";
+    how =
+        "live, polling only: max_prepared_transactions is not 0, and a transaction that has "
+        "rung a notification could not be prepared";
   }
   sink_.source_changed(source_state::live, how);
   co_return result<void>{};
@@ -158,9 +161,9 @@ asio::awaitable<result<void>> reader::load_directory() {
     return quoted(t.schema) + "." + quoted(t.name);
   };
   std::vector<pg_statement> exist;
-  exist.emplace_back("SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
-                     std::vector<std::optional<std::string>>{relation(*sessions),
-                                                             relation(*numbers)});
+  exist.emplace_back(
+      "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
+      std::vector<std::optional<std::string>>{relation(*sessions), relation(*numbers)});
   auto there = co_await reading_.run(std::move(exist), k_answer_timeout);
   if (!there) co_return there.error();
 
@@ -171,9 +174,8 @@ asio::awaitable<result<void>> reader::load_directory() {
     return exists ? "SELECT " + quoted(a) + ", " + quoted(b) + " FROM " + relation(t)
                   : std::string{"SELECT NULL, NULL WHERE false"};
   };
-  statements.emplace_back(columns(description_.membership_session,
-                                  description_.membership_campaign, *sessions,
-                                  (*there)[0].text(0, 0) == "t"));
+  statements.emplace_back(columns(description_.membership_session, description_.membership_campaign,
+                                  *sessions, (*there)[0].text(0, 0) == "t"));
   statements.emplace_back(columns(description_.numbers_session, description_.numbers_number,
                                   *numbers, (*there)[0].text(0, 1) == "t"));
   statements.emplace_back("COMMIT");
@@ -214,8 +216,12 @@ asio::awaitable<result<void>> reader::follow() {
         next = fsm_.after_read(*count, seen, reader_fsm::clock::now());
         break;
       }
-      case what::take_lock: next = co_await take_lock(); break;
-      case what::wait_for_doorbell: next = co_await wait_for_doorbell(action.delay); break;
+      case what::take_lock:
+        next = co_await take_lock();
+        break;
+      case what::wait_for_doorbell:
+        next = co_await wait_for_doorbell(action.delay);
+        break;
     }
     if (!next) co_return next.error();
     action = *next;
@@ -333,11 +339,11 @@ void reader::deliver(const std::vector<pg_rows>& rows, const event_spans& spans)
 }
 
 std::optional<event> reader::to_event(const pg_rows& row) {
-  auto e = parse_outbox_row({row.text(0, col_id), row.text(0, col_xid), row.text(0, col_at),
-                             row.text(0, col_schema), row.text(0, col_table),
-                             row.text(0, col_operation), row.at(0, col_record),
-                             row.at(0, col_old_record)},
-                            description_);
+  auto e =
+      parse_outbox_row({row.text(0, col_id), row.text(0, col_xid), row.text(0, col_at),
+                        row.text(0, col_schema), row.text(0, col_table), row.text(0, col_operation),
+                        row.at(0, col_record), row.at(0, col_old_record)},
+                       description_);
   if (!e || !e->is_parsable) {
     metrics().rows_unparsable.add();
     spdlog::error("event {} of {}.{} skipped: its row cannot be parsed", row.text(0, col_id),

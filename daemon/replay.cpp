@@ -43,22 +43,26 @@ outbox_filter filter_of(const relay_description& description, topic_kind kind,
   }
   const auto& table = description.membership_table;
   f.where = "campaign = $5 OR old_campaign = $5 OR " + std::string{k_truncates} +
-            " OR session_id IN (SELECT " + description.membership_session + " FROM public." + table +
-            " WHERE " + description.membership_campaign + " = $5"
+            " OR session_id IN (SELECT " + description.membership_session + " FROM public." +
+            table + " WHERE " + description.membership_campaign +
+            " = $5"
             " UNION SELECT moved.session_id FROM pgcast.outbox moved"
-            " WHERE moved.table_name = '" + table + "'"
+            " WHERE moved.table_name = '" +
+            table +
+            "'"
             " AND (moved.campaign = $5 OR moved.old_campaign = $5))"
-            " OR old_session_id IN (SELECT " + description.membership_session + " FROM public." +
-            table + " WHERE " + description.membership_campaign + " = $5)";
+            " OR old_session_id IN (SELECT " +
+            description.membership_session + " FROM public." + table + " WHERE " +
+            description.membership_campaign + " = $5)";
   return f;
 }
 
 result<event> event_of(const pg_rows& rows, int i, const relay_description& description) {
-  return parse_outbox_row({rows.text(i, col_id), rows.text(i, col_xid), rows.text(i, col_at),
-                           rows.text(i, col_schema), rows.text(i, col_table),
-                           rows.text(i, col_operation), rows.at(i, col_record),
-                           rows.at(i, col_old_record)},
-                          description);
+  return parse_outbox_row(
+      {rows.text(i, col_id), rows.text(i, col_xid), rows.text(i, col_at), rows.text(i, col_schema),
+       rows.text(i, col_table), rows.text(i, col_operation), rows.at(i, col_record),
+       rows.at(i, col_old_record)},
+      description);
 }
 
 std::string session_array(const std::set<std::string>& sessions) {
@@ -136,7 +140,8 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
                           parameters{campaign, session_array(sessions)});
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
-  for (int i = 0; i < (*rows)[1].size(); ++i) m.is_member[std::string{(*rows)[1].text(i, 0)}] = true;
+  for (int i = 0; i < (*rows)[1].size(); ++i)
+    m.is_member[std::string{(*rows)[1].text(i, 0)}] = true;
   std::set<std::string> undone;
   for (int i = 0; i < (*rows)[0].size(); ++i) {
     const auto move = event_of((*rows)[0], i, description_);
@@ -245,6 +250,63 @@ asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string k
   co_return page;
 }
 
+asio::awaitable<result<number_history>> replay::number_since(std::string number, position after) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto& pg = leased->pg();
+  after = after.in(*leased->history());
+  const auto& d = description_;
+  outbox_filter moves;
+  moves.after = after;
+  moves.where =
+      "table_name = $5 AND (operation = 'T' OR pgcast.normalize_phone(phone) = $6"
+      " OR pgcast.normalize_phone(old_phone) = $6)";
+  moves.parameters = {d.numbers_table, number};
+  auto statements = begin_read();
+  statements.push_back(select_events(moves));
+  statements.emplace_back("SELECT DISTINCT " + d.numbers_session + " FROM public." +
+                              d.numbers_table + " WHERE pgcast.normalize_phone(" +
+                              d.numbers_number + ") = $1",
+                          parameters{number});
+  auto rows = co_await pg.run(std::move(statements), k_page_timeout);
+  if (!rows) co_return rows.error();
+  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
+  if (!seen) co_return seen.error();
+
+  number_history out;
+  std::set<std::string> carriers;
+  for (int i = 0; i < (*rows)[3].size(); ++i) carriers.emplace((*rows)[3].text(i, 0));
+  const auto& moved = (*rows)[2];
+  for (int i = moved.size() - 1; i >= 0; --i) {  // undone, newest first
+    const auto e = event_of(moved, i, d);
+    if (!e) continue;
+    const auto session = values_of(*e, d.numbers_session);
+    const auto text = values_of(*e, d.numbers_number);
+    if (session.after && text.after && normalize_phone(*text.after) == number) {
+      carriers.erase(*session.after);
+    }
+    if (session.before && text.before && normalize_phone(*text.before) == number) {
+      carriers.insert(*session.before);
+    }
+    const bool in_first = moved.text(i, col_in_first_part) == "t";
+    position p = position::at(after.incarnation, in_first ? after.s1 : after.s2);
+    p.s2 = in_first ? after.s2 : std::make_shared<pg_snapshot>(*seen);
+    p.id = e->id;
+    out.first_move = p;
+  }
+  std::vector<pg_statement> choose;
+  choose.emplace_back("SELECT " + d.membership_session + " FROM public." + d.membership_table +
+                          " WHERE " + d.membership_session + " = ANY($1::text[]) ORDER BY " +
+                          d.number_order.front() + " DESC NULLS LAST, " + d.membership_session +
+                          " LIMIT 1",
+                      parameters{session_array(carriers)});
+  choose.emplace_back("COMMIT");
+  auto chosen = co_await pg.run(std::move(choose), k_page_timeout);
+  if (!chosen) co_return chosen.error();
+  if ((*chosen)[0].size() > 0) out.session_before = (*chosen)[0].text(0, 0);
+  co_return out;
+}
+
 asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
@@ -258,19 +320,23 @@ asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
   if (!leased) co_return leased.error();
   auto statements = begin_read();
   statements.emplace_back(
-      "SELECT $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
+      "SELECT $1::timestamptz > clock_timestamp() + interval '5 s',"  // clocks differ a little
+      " $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
       " (SELECT dropped_before FROM pgcast.meta)),"
-      " (SELECT coalesce(min(xid), pg_snapshot_xmax(pg_current_snapshot())::text::xid8)"
-      " FROM pgcast.outbox WHERE at >= $1::timestamptz)",
+      " coalesce((SELECT xid FROM pgcast.outbox WHERE at >= $1::timestamptz ORDER BY xid LIMIT 1),"
+      " pg_snapshot_xmax(pg_current_snapshot()))",
       parameters{iso_time});
   statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_page_timeout);
   if (!rows && rows.error().code == errc::query_failed) co_return none;
   if (!rows) co_return rows.error();
   if ((*rows)[2].text(0, 0) == "t") {
+    co_return error{errc::cursor_ahead, "that time is still to come"};
+  }
+  if ((*rows)[2].text(0, 1) == "t") {
     co_return error{errc::cursor_too_old, "events of that time are not kept"};
   }
-  const auto first = to_number((*rows)[2].text(0, 1));
+  const auto first = to_number((*rows)[2].text(0, 2));
   co_return position::at(leased->history()->current(),
                          std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
 }

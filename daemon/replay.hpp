@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct replay_page {
   position next;        ///< where the following page starts
   bool is_end = false;  ///< nothing was left at the page's snapshot; then `next` is that snapshot
   std::shared_ptr<const source_history> history;
+};
+
+/// What a number did after a place.
+struct number_history {
+  std::optional<position> first_move;  ///< just after the first event that moved it; nullopt: none
+  std::string session_before;          ///< whom it led to until then, "" = nobody
 };
 
 /// "Events of topic T after position P" out of the outbox, in pages (docs/decisions/0001). Resume,
@@ -42,6 +49,9 @@ class replay {
   boost::asio::awaitable<result<replay_page>> read(topic_kind kind, std::string key, position after,
                                                    unsigned limit);
 
+  /// Whether a canonical number got another session after a place.
+  boost::asio::awaitable<result<number_history>> number_since(std::string number, position after);
+
   /// The place that a client's cursor names. Fails with the cursor_* codes.
   boost::asio::awaitable<result<position>> place_of_cursor(std::string cursor);
   /// A place from which all events of statements at or after an ISO time come (and perhaps a few
@@ -50,8 +60,8 @@ class replay {
 
  private:
   struct membership;
-  boost::asio::awaitable<result<membership>> read_membership(pg_connection& pg, std::string campaign,
-                                                             position after,
+  boost::asio::awaitable<result<membership>> read_membership(pg_connection& pg,
+                                                             std::string campaign, position after,
                                                              const std::vector<event>& events);
   void route(std::vector<event>& events, topic_kind kind, const std::string& key, membership& m);
 

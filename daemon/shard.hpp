@@ -60,7 +60,8 @@ class shard {
   hub topics_;
   shard_services services_;
   boost::asio::experimental::channel<void(boost::system::error_code,
-                                          std::shared_ptr<const event_chunk>)> chunks_;
+                                          std::shared_ptr<const event_chunk>)>
+      chunks_;
   std::vector<std::shared_ptr<connection>> connections_;
   std::atomic<std::size_t> count_{0};
   std::atomic<std::size_t> waiting_chunks_{0};

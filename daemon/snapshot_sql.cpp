@@ -12,10 +12,11 @@ class session_body {
 
   std::string text() const {
     return "'\"session\":' || coalesce(to_jsonb(s)::text, 'null')"
-           " || ',\"phone_number\":' || " + phone_number() +
-           " || ',\"campaign\":' || " + campaign() +
+           " || ',\"phone_number\":' || " +
+           phone_number() + " || ',\"campaign\":' || " + campaign() +
            " || ',\"messages\":' || messages.list || ',\"calls\":' || calls.list"
-           " || ',\"objectives\":' || " + objectives() +
+           " || ',\"objectives\":' || " +
+           objectives() +
            " || ',\"more\":{\"messages\":' || messages.more::text"
            " || ',\"calls\":' || calls.more::text || '}'";
   }
@@ -54,12 +55,16 @@ class session_body {
     if (!may_.may_select(schema, table)) return "SELECT '[]' AS list, false AS more";
     const std::string n = std::to_string(count);
     return "SELECT '[' || coalesce(string_agg(json, ',' ORDER BY " + listed +
-           ") FILTER (WHERE ordinal <= " + n + "), '') || ']' AS list,"
-           " coalesce(max(ordinal) > " + n + ", false) AS more"
-           " FROM (SELECT to_jsonb(row)::text AS json, row_number() OVER (ORDER BY " + order +
-           ") AS ordinal FROM " + schema + "." + table + " AS row"
-           " WHERE row.session_id = want.id ORDER BY " + order +
-           " LIMIT " + std::to_string(count + 1) + ") AS newest";
+           ") FILTER (WHERE ordinal <= " + n +
+           "), '') || ']' AS list,"
+           " coalesce(max(ordinal) > " +
+           n +
+           ", false) AS more"
+           " FROM (SELECT to_jsonb(row)::text AS json, row_number() OVER (ORDER BY " +
+           order + ") AS ordinal FROM " + schema + "." + table +
+           " AS row"
+           " WHERE row.session_id = want.id ORDER BY " +
+           order + " LIMIT " + std::to_string(count + 1) + ") AS newest";
   }
 
   const role_policies& may_;
@@ -90,25 +95,29 @@ pg_statement session_snapshot(const role_policies& may, const std::string& sessi
 }
 
 pg_statement find_number(const std::string& canonical) {
-  return {"SELECT coalesce(array_agg(DISTINCT session_id::text), '{}'),"
-          " coalesce(array_agg(DISTINCT phone_number), '{}')"
-          " FROM public.numbers WHERE pgcast.normalize_phone(phone_number) = $1",
-          {canonical}};
+  return {
+      "SELECT coalesce(array_agg(DISTINCT session_id::text), '{}'),"
+      " coalesce(array_agg(DISTINCT phone_number), '{}')"
+      " FROM public.numbers WHERE pgcast.normalize_phone(phone_number) = $1",
+      {canonical}};
 }
 
 pg_statement phone_snapshot(const role_policies& may, const std::string& session_ids,
                             const std::string& numbers, const join_request::snapshot_sizes& sizes) {
   if (!may_see_sessions(may) || !may.may_select("public", "numbers")) return nothing_allowed();
   const session_body body(may, sizes);
-  return {"WITH carriers AS (SELECT c.session_id, c.created_at FROM public.session_info c"
-          " WHERE c.session_id = ANY($1::text[]) AND EXISTS (SELECT FROM public.numbers n"
-          " WHERE n.session_id = c.session_id AND n.phone_number = ANY($2::text[])))"
-          " SELECT want.id IS NOT NULL OR " + sees_all_sessions(may) + ", " + body.text() +
+  return {
+      "WITH carriers AS (SELECT c.session_id, c.created_at FROM public.session_info c"
+      " WHERE c.session_id = ANY($1::text[]) AND EXISTS (SELECT FROM public.numbers n"
+      " WHERE n.session_id = c.session_id AND n.phone_number = ANY($2::text[])))"
+      " SELECT want.id IS NOT NULL OR " +
+          sees_all_sessions(may) + ", " + body.text() +
           " || ',\"sessions\":' || coalesce((SELECT jsonb_agg(session_id ORDER BY"
           " created_at DESC NULLS LAST, session_id)::text FROM carriers), '[]'), want.id"
           " FROM (SELECT (SELECT session_id FROM carriers"
-          " ORDER BY created_at DESC NULLS LAST, session_id LIMIT 1) AS id) AS want" + body.joins(),
-          {session_ids, numbers}};
+          " ORDER BY created_at DESC NULLS LAST, session_id LIMIT 1) AS id) AS want" +
+          body.joins(),
+      {session_ids, numbers}};
 }
 
 pg_statement campaign_snapshot(const role_policies& may, const std::string& campaign,
@@ -119,25 +128,34 @@ pg_statement campaign_snapshot(const role_policies& may, const std::string& camp
                                  " WHERE c.campaign = $1)"
                                : "NULL::text";
   const std::string n = std::to_string(sizes.sessions);
-  return {"SELECT info.json IS NOT NULL OR sessions.any OR " + sees_all_sessions(may) + ","
-          " '\"campaign\":' || coalesce(info.json, 'null') || ',\"sessions\":' || sessions.list"
-          " || ',\"more\":' || sessions.more::text, NULL"
-          " FROM (SELECT " + info + " AS json) AS info CROSS JOIN"
-          " (SELECT '[' || coalesce(string_agg(json, ',' ORDER BY ordinal)"
-          " FILTER (WHERE ordinal <= " + n + "), '') || ']' AS list,"
-          " coalesce(max(ordinal) > " + n + ", false) AS more, count(*) > 0 AS any"
-          " FROM (SELECT to_jsonb(s)::text AS json, row_number() OVER"
-          " (ORDER BY s.created_at DESC NULLS LAST, s.session_id) AS ordinal"
-          " FROM public.session_info s WHERE s.campaign = $1"
-          " ORDER BY s.created_at DESC NULLS LAST, s.session_id"
-          " LIMIT " + std::to_string(sizes.sessions + 1) + ") AS newest) AS sessions",
+  return {"SELECT info.json IS NOT NULL OR sessions.any OR " + sees_all_sessions(may) +
+              ","
+              " '\"campaign\":' || coalesce(info.json, 'null') || ',\"sessions\":' || sessions.list"
+              " || ',\"more\":' || sessions.more::text, NULL"
+              " FROM (SELECT " +
+              info +
+              " AS json) AS info CROSS JOIN"
+              " (SELECT '[' || coalesce(string_agg(json, ',' ORDER BY ordinal)"
+              " FILTER (WHERE ordinal <= " +
+              n +
+              "), '') || ']' AS list,"
+              " coalesce(max(ordinal) > " +
+              n +
+              ", false) AS more, count(*) > 0 AS any"
+              " FROM (SELECT to_jsonb(s)::text AS json, row_number() OVER"
+              " (ORDER BY s.created_at DESC NULLS LAST, s.session_id) AS ordinal"
+              " FROM public.session_info s WHERE s.campaign = $1"
+              " ORDER BY s.created_at DESC NULLS LAST, s.session_id"
+              " LIMIT " +
+              std::to_string(sizes.sessions + 1) + ") AS newest) AS sessions",
           {campaign}};
 }
 
 pg_statement campaign_list(const role_policies& may) {
   if (!may.may_select("public", "campaign_info")) return {"SELECT '[]'"};
-  return {"SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.campaign)::text, '[]')"
-          " FROM public.campaign_info c"};
+  return {
+      "SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.campaign)::text, '[]')"
+      " FROM public.campaign_info c"};
 }
 
 }  // namespace pgcast

@@ -27,8 +27,8 @@ source_history to_history(const std::vector<pg_rows>& rows) {
   h.epoch = to_number(rows[0].text(0, 0), 16);
   h.cursor_key = from_hex(rows[0].text(0, 1));
   for (int i = 0; i < rows[1].size(); ++i) {
-    h.incarnations.push_back({static_cast<std::uint32_t>(to_number(rows[1].text(i, 0))),
-                              to_number(rows[1].text(i, 1))});
+    h.incarnations.push_back(
+        {static_cast<std::uint32_t>(to_number(rows[1].text(i, 0))), to_number(rows[1].text(i, 1))});
   }
   h.dropped_xid = to_number(rows[2].text(0, 0));
   return h;
@@ -43,8 +43,9 @@ asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_co
   if (!connected) co_return connected.error();
   if (pg.server_version() < k_oldest_server) {
     pg.close();
-    co_return error{errc::database_unsuitable, "PostgreSQL 14 or newer is needed: upgrade the "
-                                               "server or point database.url elsewhere"};
+    co_return error{errc::database_unsuitable,
+                    "PostgreSQL 14 or newer is needed: upgrade the "
+                    "server or point database.url elsewhere"};
   }
   std::vector<pg_statement> checks;
   checks.emplace_back("SELECT pg_is_in_recovery(), to_regclass('pgcast.outbox') IS NULL");
@@ -52,13 +53,15 @@ asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_co
   if (!checked) co_return checked.error();
   if ((*checked)[0].text(0, 0) == "t") {
     pg.close();
-    co_return error{errc::database_unsuitable, "the server is a hot standby: point database.url "
-                                               "at the primary (target_session_attrs=read-write)"};
+    co_return error{errc::database_unsuitable,
+                    "the server is a hot standby: point database.url "
+                    "at the primary (target_session_attrs=read-write)"};
   }
   if ((*checked)[0].text(0, 1) == "t") {
     pg.close();
-    co_return error{errc::not_installed, "pgcast is not installed in this database: run "
-                                         "'pgcast install' with the same database.url"};
+    co_return error{errc::not_installed,
+                    "pgcast is not installed in this database: run "
+                    "'pgcast install' with the same database.url"};
   }
   std::vector<pg_statement> attach;
   attach.emplace_back("SELECT epoch, encode(cursor_key, 'hex') FROM pgcast.attach()");
@@ -99,8 +102,9 @@ pg_statement select_events(const outbox_filter& filter) {
       "SELECT id, xid, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
       " schema_name, table_name, operation, record, old_record,"
       " pg_visible_in_snapshot(xid, $3::pg_snapshot) AS in_first"
-      " FROM (SELECT * FROM pgcast.outbox WHERE xid >= $1::xid8" + keys +
-      " UNION ALL SELECT * FROM pgcast.outbox WHERE xid = ANY($2::xid8[])" + keys + ") o"
+      " FROM (SELECT * FROM pgcast.outbox WHERE xid >= $1::xid8" +
+      keys + " UNION ALL SELECT * FROM pgcast.outbox WHERE xid = ANY($2::xid8[])" + keys +
+      ") o"
       " WHERE NOT (id <= $4::bigint AND pg_visible_in_snapshot(xid, $3::pg_snapshot))"
       " ORDER BY in_first DESC, id";
   if (filter.limit > 0) sql += " LIMIT " + std::to_string(filter.limit);

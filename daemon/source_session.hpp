@@ -13,7 +13,8 @@
 
 namespace pgcast {
 
-constexpr std::chrono::milliseconds k_answer_timeout{5'000};  ///< a server silent for longer is lost
+constexpr std::chrono::milliseconds k_answer_timeout{
+    5'000};  ///< a server silent for longer is lost
 
 /// Connects, checks that the server suits (version 14 or newer, a primary, pgcast installed) and
 /// attaches to the source's history. Fails with database_unreachable, database_unsuitable or
@@ -23,8 +24,8 @@ boost::asio::awaitable<result<std::shared_ptr<const source_history>>> open_sourc
 
 /// What an open session looks like to the server.
 struct session_traits {
-  bool is_pooled = false;              ///< a transaction pooler is in between: LISTEN hears nothing
-  bool allows_prepared = false;        ///< max_prepared_transactions > 0
+  bool is_pooled = false;        ///< a transaction pooler is in between: LISTEN hears nothing
+  bool allows_prepared = false;  ///< max_prepared_transactions > 0
 };
 boost::asio::awaitable<result<session_traits>> read_traits(pg_connection& pg);
 
@@ -45,7 +46,14 @@ struct outbox_filter {
 pg_statement select_events(const outbox_filter& filter);
 
 enum outbox_columns : int {
-  col_id, col_xid, col_at, col_schema, col_table, col_operation, col_record, col_old_record,
+  col_id,
+  col_xid,
+  col_at,
+  col_schema,
+  col_table,
+  col_operation,
+  col_record,
+  col_old_record,
   col_in_first_part  ///< 't': visible in after.s2, so the event's batch is (after.s1, after.s2]
 };
 

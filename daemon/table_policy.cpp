@@ -108,11 +108,12 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
   std::vector<pg_statement> statements;
   statements.emplace_back("BEGIN READ ONLY");
   statements.emplace_back("SELECT set_config('search_path', '', true)");
-  statements.emplace_back("SELECT FROM pg_roles WHERE rolname = coalesce(nullif($1, ''), current_user)",
-                          std::vector<std::optional<std::string>>{role});
-  statements.emplace_back(std::string{k_policies},
-                          std::vector<std::optional<std::string>>{role, array_literal(schemas),
-                                                                  array_literal(names)});
+  statements.emplace_back(
+      "SELECT FROM pg_roles WHERE rolname = coalesce(nullif($1, ''), current_user)",
+      std::vector<std::optional<std::string>>{role});
+  statements.emplace_back(
+      std::string{k_policies},
+      std::vector<std::optional<std::string>>{role, array_literal(schemas), array_literal(names)});
   statements.emplace_back("COMMIT");
   auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
   if (!rows) co_return rows.error();
@@ -137,8 +138,9 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
 }
 
 std::string decision_sql(const table_policy& policy) {
-  return "SELECT coalesce((SELECT (" + policy.expression + ") FROM jsonb_populate_record(NULL::" +
-         policy.relation + ", pgcast_row.record) AS " + quoted(policy.name) +
+  return "SELECT coalesce((SELECT (" + policy.expression +
+         ") FROM jsonb_populate_record(NULL::" + policy.relation + ", pgcast_row.record) AS " +
+         quoted(policy.name) +
          "), false) FROM unnest($1::jsonb[]) WITH ORDINALITY AS pgcast_row(record, ordinal)"
          " ORDER BY pgcast_row.ordinal";
 }

@@ -68,6 +68,11 @@ std::string_view text_code(errc code) {
   return "unknown";
 }
 
+bool is_cursor_error(errc code) {
+  return code == errc::cursor_invalid || code == errc::cursor_foreign ||
+         code == errc::cursor_too_old || code == errc::cursor_ahead;
+}
+
 void throw_exception_from_error(const error& e, const boost::source_location&) {
   throw std::runtime_error(std::string(text_code(e.code)) + ": " + e.detail);
 }

@@ -51,6 +51,9 @@ enum class errc {
 /// Never empty; the view is valid for ever.
 std::string_view text_code(errc code);
 
+/// One of the four that say why a client's cursor cannot be honoured.
+bool is_cursor_error(errc code);
+
 /// An expected failure: which one, and what was tried (topic, table, peer, file and line).
 struct error {
   errc code;

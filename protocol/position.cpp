@@ -190,9 +190,12 @@ std::string encode_cursor(const position& p, const source_history& history) {
   std::string body = cursor_body(p, history.epoch);
   position shortened = p;
   while (body.size() + k_check_bytes > k_max_cursor_bytes) {
-    const auto s2 = halved(*shortened.s2);
-    shortened.s1 = std::make_shared<pg_snapshot>(halved(shortened.s1->clamped(s2.xmax())));
-    shortened.s2 = std::make_shared<pg_snapshot>(s2);
+    if (shortened.s1->running().size() > shortened.s2->running().size()) {
+      shortened.s1 = std::make_shared<pg_snapshot>(halved(*shortened.s1));
+    } else {
+      shortened.s2 = std::make_shared<pg_snapshot>(halved(*shortened.s2));
+      shortened.s1 = std::make_shared<pg_snapshot>(shortened.s1->clamped(shortened.s2->xmax()));
+    }
     body = cursor_body(shortened, history.epoch);
   }
   body += check_value(body, history.cursor_key);
@@ -208,8 +211,9 @@ result<position> decode_cursor(std::string_view text, const source_history& hist
   std::uint64_t epoch = 0;
   for (std::size_t i = 1; i <= 8; ++i) epoch = epoch << 8 | static_cast<unsigned char>(bytes[i]);
   if (epoch != history.epoch) {
-    return error{errc::cursor_foreign, "the cursor belongs to another database or to the time "
-                                       "before it was restored"};
+    return error{errc::cursor_foreign,
+                 "the cursor belongs to another database or to the time "
+                 "before it was restored"};
   }
   const auto body = bytes.substr(0, bytes.size() - k_check_bytes);
   if (check_value(body, history.cursor_key) != bytes.substr(body.size())) return invalid_cursor();

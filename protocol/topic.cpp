@@ -17,8 +17,8 @@ constexpr std::array k_kinds{named_kind{"session", topic_kind::session},
 /// Separators as people type them; the longer ones are UTF-8: NBSP, narrow NBSP,
 /// dashes U+2010-2015, minus. The same list stands in pgcast.normalize_phone.
 constexpr std::array<std::string_view, 18> k_separators{
-    " ", "\t", ".", "-", "/", "(", ")", "[", "]", "\u00a0", "\u202f", "\u2010", "\u2011", "\u2012",
-    "\u2013", "\u2014", "\u2015", "\u2212"};
+    " ",      "\t",     ".",      "-",      "/",      "(",      ")",      "[",      "]",
+    "\u00a0", "\u202f", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2015", "\u2212"};
 
 std::size_t separator_bytes(std::string_view text) {
   for (const auto s : k_separators) {
@@ -104,7 +104,9 @@ const relay_description& recruiting_description() {
       return routes;
     };
     d.tables = {
-        {"public", "session_info", {{session, column, "session_id"}, {campaign, column, "campaign"}}},
+        {"public",
+         "session_info",
+         {{session, column, "session_id"}, {campaign, column, "campaign"}}},
         {"public", "chat_history", of_session},
         {"public", "call_info", of_session},
         {"public", "session_objective_events", of_session},

@@ -56,7 +56,8 @@ struct relay_description {
   /// Where session -> campaign and number -> sessions come from (names of entries of `tables`).
   std::string membership_table, membership_session, membership_campaign;
   std::string numbers_table, numbers_session, numbers_number;
-  std::vector<std::string> number_order;  ///< columns of membership_table that choose among sessions
+  std::vector<std::string>
+      number_order;  ///< columns of membership_table that choose among sessions
 
   /// nullptr if the table is not described (it is relayed without a topic of its own).
   const table_description* find(std::string_view schema, std::string_view name) const;

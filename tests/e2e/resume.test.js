@@ -115,6 +115,24 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.equal(watch.snapshots.length, 0);
     });
 
+    test('Resume_NumberMovedMeanwhile_GivesTheOldSessionsRestAndAFreshSnapshot', async () => {
+      const phone = fresh_phone();
+      const [first, second] = [await add_session(world, { phone }), await add_session(world)];
+      await say(world, second, 'before the move');
+      const { cursor } = await world.client({ vsn }).watch(`phone:${phone}`).snapshot();
+      await say(world, first, 'the rest');
+      await world.query('UPDATE numbers SET session_id = $2 WHERE phone_number = $1', [phone, second]);
+      await say(world, first, 'no more of the number');
+      const watch = world.client({ vsn }).watch(`phone:${phone}`, { broadcast: { resume: cursor } });
+      const snapshot = await watch.snapshot();
+      assert.equal(snapshot.session.session_id, second);
+      assert.equal(snapshot.messages.length, 1);
+      assert.deepEqual(watch.events.map((event) => [event.table, event.operation]), [['chat_history', 'INSERT'], ['numbers', 'DELETE']]);
+      const id = await say(world, second, 'after the move');
+      assert.equal((await watch.event((event) => event.record?.id === id)).record.session_id, second);
+      assert.deepEqual(watch.systems.filter((one) => one.status === 'error'), []);
+    });
+
     const told_why = async (cursor, codes) => {
       const session = await add_session(world);
       await say(world, session, 'here');
@@ -141,6 +159,14 @@ for (const vsn of ['1.0.0', '2.0.0']) {
 
     test('Resume_OlderThanWhatIsKept_IsToldAndGetsASnapshot', async () => {
       await told_why({ since: '2020-01-01T00:00:00Z' }, ['cursor_too_old']);
+      const { cursor } = await world.client({ vsn }).watch(`session:${await add_session(world)}`).snapshot();
+      await say(world, await add_session(world), 'dropped with its partition');
+      await world.query('UPDATE pgcast.meta SET dropped_xid = (SELECT xid FROM pgcast.outbox ORDER BY xid DESC LIMIT 1)');
+      await told_why(cursor, ['cursor_too_old']);
+    });
+
+    test('Resume_FromWhatIsToCome_IsToldAndGetsASnapshot', async () => {
+      await told_why({ since: new Date(Date.now() + 3_600_000).toISOString() }, ['cursor_ahead']);
     });
 
     test('Resume_TimeThatIsNone_IsToldAndGetsASnapshot', async () => {

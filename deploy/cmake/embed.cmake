@@ -23,7 +23,7 @@ foreach(file IN LISTS FILES)
   math(EXPR number "${number} + 1")
 endforeach()
 
-set(text "// Made by cmake/embed.cmake.\n#include \"daemon/embedded.hpp\"\n\n#include <array>\n\n")
+set(text "// Made by deploy/cmake/embed.cmake.\n#include \"daemon/embedded.hpp\"\n\n#include <array>\n\n")
 string(APPEND text "namespace pgcast {\nnamespace {\n${arrays}")
 string(APPEND text "const std::array<embedded_file, ${number}> files{{\n${entries}}};\n}  // namespace\n\n")
 string(APPEND text "const std::span<const embedded_file> ${NAME}{files};\n\n}  // namespace pgcast\n")

@@ -1,0 +1,192 @@
+#include "daemon/connection.hpp"
+#include "daemon/metrics.hpp"
+#include "protocol/json_document.hpp"
+
+#include <string>
+
+// What clients say: join, leave, broadcast, token.
+
+namespace pgcast {
+namespace {
+
+constexpr std::string_view k_topic_prefix = "realtime:";
+
+/// What a text broadcast says, {"type":"broadcast","event":..,"payload":..}.
+struct said_broadcast {
+  std::string event;
+  std::string payload = "{}";
+};
+
+said_broadcast read_broadcast(const std::string& json) {
+  said_broadcast said;
+  json_document document(json);
+  for_each_member(document.root(), [&](std::string_view key, json_value value) {
+    if (key == "event") said.event = string_of(value).value_or("");
+    if (key == "payload") said.payload = raw_json(value);
+  });
+  return said;
+}
+
+std::string read_access_token(const std::string& json) {
+  std::string token;
+  json_document document(json);
+  for_each_member(document.root(), [&](std::string_view key, json_value value) {
+    if (key == "access_token") token = string_of(value).value_or("");
+  });
+  return token;
+}
+
+/// A token that was accepted within the skew lives for the skew, not for no time at all.
+claims with_grace(claims who, wall_time now, std::chrono::seconds skew) {
+  if (who.expires_at <= now) who.expires_at += skew;
+  return who;
+}
+
+std::string reason_json(std::string_view reason) {
+  return R"({"reason":)" + json_quote(reason) + "}";
+}
+
+/// The code that Supabase Realtime puts before its sentence about a token.
+std::string token_reason(const error& e) {
+  switch (e.code) {
+    case errc::token_bad_signature:
+      return "JwtSignatureError: " + e.detail;
+    case errc::token_malformed:
+      return "MalformedJWT: " + e.detail;
+    default:
+      return "InvalidJWTToken: " + e.detail;
+  }
+}
+
+}  // namespace
+
+void connection::on_client_message(const client_message& m) {
+  if (m.topic == "phoenix") {
+    if (m.event == "heartbeat") return reply(m, "ok", "{}");
+    return reply_error(m, "unmatched topic");
+  }
+  if (m.event == "phx_join") return on_join(m);
+  if (m.event == "phx_leave") return on_leave(m);
+  auto* c = find(m.topic);
+  if (c == nullptr) return reply_error(m, "unmatched topic");
+  if (m.join_ref != "null" && m.join_ref != c->id().join_ref) return;  // of an earlier join
+  on_channel_message(*c, m);
+}
+
+void connection::on_channel_message(channel& c, const client_message& m) {
+  if (m.event == "broadcast") return on_broadcast(c, m);
+  if (m.event == "access_token") return on_access_token(c, m);
+  if (m.event == "presence") return reply_error(m, "presence is not available on this server yet");
+  reply_error(m, "unknown event");
+}
+
+void connection::on_join(const client_message& m) {
+  if (!m.topic.starts_with(k_topic_prefix)) return reply_error(m, "unmatched topic");
+  auto request = parse_join(m.payload);
+  if (!request) request = join_request{};
+  auto name = parse_topic(std::string_view{m.topic}.substr(k_topic_prefix.size()));
+  if (!name) {
+    metrics().joins[join_outcome::malformed].add();
+    return reply_error(m, "TopicNameRequired: " + name.error().detail);
+  }
+  if (auto* old = find(m.topic)) {
+    old->push_end("phx_close", "{}");
+    remove(*old);
+  }
+  if (channels_.size() >= services_.settings.limits.channels) {
+    metrics().joins[join_outcome::limit].add();
+    return reply_error(m, "ChannelRateLimitReached: Too many channels");
+  }
+  if (!request->postgres_changes.empty()) {
+    metrics().joins[join_outcome::malformed].add();
+    return reply_error(m,
+                       "RealtimeDisabledForConfiguration: postgres_changes is not available on "
+                       "this server yet, join session:, phone: or campaign: topics");
+  }
+  if (name->name.starts_with("stats:")) {
+    metrics().joins[join_outcome::malformed].add();
+    return reply_error(m,
+                       "RealtimeDisabledForConfiguration: stats: topics are not available on "
+                       "this server yet");
+  }
+  const auto now = std::chrono::system_clock::now();
+  const auto skew = services_.settings.tokens.skew;
+  claims who = who_;
+  if (!request->access_token.empty() && services_.settings.mode == auth_mode::rls) {
+    auto verified = verify_token(request->access_token, services_.settings.tokens, now);
+    if (!verified) {
+      metrics().joins[join_outcome::unauthorized].add();
+      return reply_error(m, token_reason(verified.error()));
+    }
+    who = with_grace(*std::move(verified), now, skew);
+  }
+  if (who.expires_at <= now) {
+    metrics().joins[join_outcome::unauthorized].add();
+    return reply_error(m, "InvalidJWTToken: Token has expired");
+  }
+  channel::identity id{next_channel_++, *std::move(name), m.topic, m.join_ref};
+  if (id.join_ref == "null") id.join_ref = m.ref;
+  channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
+  channels_.back()->join(*std::move(request), m.ref);
+}
+
+void connection::on_leave(const client_message& m) {
+  auto* c = find(m.topic);
+  if (c != nullptr && m.join_ref != "null" && m.join_ref != c->id().join_ref) return;
+  reply(m, "ok", "{}");
+  if (c == nullptr) return;
+  c->push_end("phx_close", "{}");
+  remove(*c);
+}
+
+void connection::on_broadcast(channel& c, const client_message& m) {
+  client_broadcast b;
+  b.topic = topic_key(c.id().name.kind, c.id().name.key);
+  if (m.is_push) {
+    b.event = m.user_event;
+    b.payload = m.payload;
+    b.encoding = m.encoding;
+  } else {
+    auto said = read_broadcast(m.payload);
+    b.event = std::move(said.event);
+    b.payload = std::move(said.payload);
+  }
+  const bool is_ours = c.id().name.kind != topic_kind::plain;
+  if (is_ours && services_.description.is_reserved_event(b.event)) {
+    metrics().reserved_events_refused.add();
+    return reply_error(m,
+                       "reserved_event: only the server sends \"" + b.event + "\" on this topic");
+  }
+  if (!c.is_joined()) return;
+  const bool wants_ack = c.wants_broadcast_acks();
+  if (!c.wants_own_broadcasts()) b.sender = static_cast<subscriber*>(&c);
+  services_.broadcast(std::move(b));
+  if (wants_ack) reply(m, "ok", "{}");
+}
+
+void connection::on_access_token(channel& c, const client_message& m) {
+  const auto token = read_access_token(m.payload);
+  if (token.empty() || token.starts_with("sb_")) return;
+  if (services_.settings.mode == auth_mode::off) return;
+  const auto& tokens = services_.settings.tokens;
+  const auto now = std::chrono::system_clock::now();
+  auto verified = verify_token(token, tokens, now);
+  if (verified) return c.renew(with_grace(*std::move(verified), now, tokens.skew));
+  std::string payload = R"({"extension":"system","status":"error","message":)";
+  payload += json_quote(verified.error().detail) + R"(,"channel":)" + json_quote(c.id().name.name);
+  c.push("system", payload + "}");
+  c.push_end("phx_error", "{}");
+  remove(c);
+}
+
+void connection::reply(const client_message& m, std::string_view status,
+                       std::string_view response_json) {
+  auto frame = encode_reply(version_, m.join_ref, m.ref, m.topic, status, response_json);
+  send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+void connection::reply_error(const client_message& m, std::string_view reason) {
+  reply(m, "error", reason_json(reason));
+}
+
+}  // namespace pgcast
