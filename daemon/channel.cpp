@@ -257,11 +257,7 @@ asio::awaitable<void> channel::run_renew(std::shared_ptr<viewer_class> viewer) {
 
 void channel::expire(wall_time now) {
   const auto ago = std::chrono::duration_cast<std::chrono::seconds>(now - who_.expires_at).count();
-  std::string payload = R"({"extension":"system","status":"error","message":)";
-  append_json_quoted(payload, "Token has expired " + std::to_string(ago) + " seconds ago");
-  payload += R"(,"channel":)";
-  append_json_quoted(payload, id_.name.name);
-  push("system", payload + "}");
+  tell({"system", "error", "", "Token has expired " + std::to_string(ago) + " seconds ago"});
   push_end("phx_error", "{}");
 }
 
@@ -271,6 +267,15 @@ void channel::push(std::string_view event, std::string_view payload_json) {
   auto frame =
       encode_push(owner_->version(), id_.join_ref, "null", id_.wire_topic, event, payload_json);
   owner_->send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+void channel::tell(const system_message& m) {
+  std::string payload = R"({"extension":)" + json_quote(m.extension);
+  payload += R"(,"status":)" + json_quote(m.status);
+  if (!m.code.empty()) payload += R"(,"code":)" + json_quote(m.code);
+  payload += R"(,"message":)" + json_quote(m.message);
+  payload += R"(,"channel":)" + json_quote(id_.name.name);
+  push("system", payload + "}");
 }
 
 void channel::push_end(std::string_view event, std::string_view payload_json) {

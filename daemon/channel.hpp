@@ -88,6 +88,14 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   /// ref as their ref, which clients of vsn 1.0.0 compare.
   void push_end(std::string_view event, std::string_view payload_json);
   void reply(std::string_view ref, std::string_view status, std::string_view response_json);
+  /// A `system` message of the protocol, or with `extension` "pgcast" and a code one of our own.
+  struct system_message {
+    std::string_view extension;
+    std::string_view status;  ///< "ok" or "error"
+    std::string_view code;    ///< "" = none
+    std::string message;
+  };
+  void tell(const system_message& m);
 
  private:
   enum class state { joining, live, catching_up, parked, ended };

@@ -43,13 +43,7 @@ asio::awaitable<void> channel::pause(std::chrono::milliseconds delay) {
 
 void channel::refuse_cursor(const error& e) {
   metrics().resumes[outcome_of(e.code)].add();
-  std::string payload = R"({"extension":"pgcast","status":"error","code":)";
-  append_json_quoted(payload, text_code(e.code));
-  payload += R"(,"message":)";
-  append_json_quoted(payload, e.detail);
-  payload += R"(,"channel":)";
-  append_json_quoted(payload, id_.name.name);
-  push("system", payload + "}");
+  tell({"pgcast", "error", text_code(e.code), e.detail});
 }
 
 // ---- catching up

@@ -34,6 +34,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto k_ready_lag = 5s;
+constexpr auto k_noticed_outage = 2s;
 constexpr auto k_drain_check = 50ms;
 constexpr auto k_last_words = 500ms;  // for close frames that are still on their way
 
@@ -106,6 +107,8 @@ class daemon_process : public event_sink {
     if (state == source_state::lost) spdlog::warn("source lost: {}", detail);
     if (state == source_state::live) spdlog::info("source {}", detail);
     notify_status("source: " + detail);
+    if (state == source_state::live) announce_return();
+    if (state == source_state::lost && !outage_timer_) spawn(announce_outage());
   }
 
   void start_over() override {
@@ -167,6 +170,28 @@ class daemon_process : public event_sink {
     if (source_ != source_state::live) return {false, detail_};
     if (metrics().source_lag.value() > k_ready_lag) return {false, "the source is behind"};
     return {true, ""};
+  }
+
+  /// Clients are told of an outage that lasts, and of its end; short ones pass unnoticed.
+  asio::awaitable<void> announce_outage() {
+    outage_timer_.emplace(context_, k_noticed_outage);
+    boost::system::error_code cancelled;
+    co_await outage_timer_->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    if (cancelled) co_return;
+    is_outage_told_ = true;
+    for (const auto& s : shards_) {
+      s->tell({"pgcast", "error", "source_away",
+               "the database is away; what happens meanwhile follows"});
+    }
+  }
+
+  void announce_return() {
+    outage_timer_.reset();
+    if (!std::exchange(is_outage_told_, false)) return;
+    for (const auto& s : shards_) {
+      s->tell({"pgcast", "ok", "source_back",
+               "the database is back; all that was missed has followed"});
+    }
   }
 
   void broadcast(client_broadcast b) {
@@ -233,6 +258,8 @@ class daemon_process : public event_sink {
   source_state source_ = source_state::connecting;
   std::string detail_;
   bool is_draining_ = false;
+  std::optional<asio::steady_timer> outage_timer_;  ///< set while an outage lasts
+  bool is_outage_told_ = false;
 };
 
 }  // namespace

@@ -115,6 +115,12 @@ void connection::remove(channel& c) {
 
 void connection::on_channel_ended(channel& c) { remove(c); }
 
+void connection::tell(const channel::system_message& m) {
+  for (const auto& c : channels_) {
+    if (c->is_joined() && c->id().name.kind != topic_kind::plain) c->tell(m);
+  }
+}
+
 void connection::start_over() {
   const auto channels = channels_;
   for (const auto& c : channels) {

@@ -36,6 +36,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void tick(clock::time_point now, wall_time wall);
   /// Sends a close frame and closes when the rest is out.
   void close(std::uint16_t code, std::string_view reason);
+  /// A `system` message to every channel that carries rows.
+  void tell(const channel::system_message& m);
   /// Makes every channel's client join again (the source's history is a new one).
   void start_over();
   bool is_closed() const { return !socket_.is_open(); }

@@ -172,9 +172,7 @@ void connection::on_access_token(channel& c, const client_message& m) {
   const auto now = std::chrono::system_clock::now();
   auto verified = verify_token(token, tokens, now);
   if (verified) return c.renew(with_grace(*std::move(verified), now, tokens.skew));
-  std::string payload = R"({"extension":"system","status":"error","message":)";
-  payload += json_quote(verified.error().detail) + R"(,"channel":)" + json_quote(c.id().name.name);
-  c.push("system", payload + "}");
+  c.tell({"system", "error", "", verified.error().detail});
   c.push_end("phx_error", "{}");
   remove(c);
 }

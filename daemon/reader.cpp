@@ -119,17 +119,16 @@ asio::awaitable<result<void>> reader::connect() {
   auto placed = co_await take_place(*history);
   if (!placed) co_return placed.error();
   announce_place();
-  std::string how = "live";
+  how_ = "live";
   if (traits->is_pooled) {
-    how =
+    how_ =
         "live, polling only: a transaction pooler hides notifications; use session mode "
         "(port 5432) or the direct host for the lowest latency";
   } else if (traits->allows_prepared) {
-    how =
+    how_ =
         "live, polling only: max_prepared_transactions is not 0, and a transaction that has "
         "rung a notification could not be prepared";
   }
-  sink_.source_changed(source_state::live, how);
   co_return result<void>{};
 }
 
@@ -198,6 +197,7 @@ asio::awaitable<result<void>> reader::load_directory() {
 
 /// Reads, sleeps and reads again until a connection is lost.
 asio::awaitable<result<void>> reader::follow() {
+  is_live_ = false;  // until the first read has caught up
   auto action = fsm_.start(reader_fsm::clock::now());
   metrics().source_polls[poll_reason::reconnected].add();
   while (!is_stopped_) {
@@ -213,6 +213,7 @@ asio::awaitable<result<void>> reader::follow() {
         pg_snapshot seen;
         auto count = co_await read_batch(seen);
         if (!count) co_return count.error();
+        if (!std::exchange(is_live_, true)) sink_.source_changed(source_state::live, how_);
         next = fsm_.after_read(*count, seen, reader_fsm::clock::now());
         break;
       }

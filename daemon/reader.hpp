@@ -63,8 +63,10 @@ class reader {
   std::optional<position> position_;
   directory directory_;
   std::minstd_rand random_{std::random_device{}()};
+  std::string how_;  ///< "live", and why it only polls
   unsigned failures_ = 0;
   unsigned silences_ = 0;
+  bool is_live_ = false;
   bool is_stopped_ = false;
 };
 

@@ -148,6 +148,12 @@ void shard::drain(std::chrono::milliseconds duration) {
   });
 }
 
+void shard::tell(channel::system_message m) {
+  asio::post(context_, [this, m = std::move(m)] {
+    for (const auto& c : connections_) c->tell(m);
+  });
+}
+
 void shard::start_over() {
   asio::post(context_, [this] {
     for (const auto& c : connections_) c->start_over();

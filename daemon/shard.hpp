@@ -34,6 +34,8 @@ class shard {
   void deliver(std::shared_ptr<const event_chunk> chunk);
   void broadcast(std::shared_ptr<const client_broadcast> b);
   void start_over();
+  /// A `system` message to all channels that carry rows; its texts are constants.
+  void tell(channel::system_message m);
   /// Closes all clients with 1012, spread over `duration`.
   void drain(std::chrono::milliseconds duration);
 

@@ -95,9 +95,13 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.equal(status, 503);
       assert.match(headers.get('content-type'), /json/);
       assert.equal((await fetch(`http://127.0.0.1:${world.daemon.admin_port}/healthz`)).status, 200);
+      const codes = (watch) => watch.systems.filter((one) => one.extension === 'pgcast').map((one) => one.code);
+      await until(() => here.watches.every((watch) => codes(watch).length === 1), 'clients are told', 10_000);
       await world.postgres.boot();
       await until(() => world.daemon.is_ready(), 'ready again', 20_000);
       await assert_complete(here);
+      await until(() => here.watches.every((watch) => codes(watch).length === 2), 'clients are told again', 10_000);
+      for (const watch of here.watches) assert.deepEqual(codes(watch), ['source_away', 'source_back']);
       assert.ok(here.watches.every((watch) => watch.statuses.length === 1), 'no client was disconnected');
     });
 
