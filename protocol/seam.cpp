@@ -4,6 +4,7 @@ namespace pgcast {
 
 seam::verdict seam::judge(const event& e, const batch_span& span) {
   if (!read_up_to_) return verdict::deliver;
+  if (span.start.incarnation < read_up_to_->incarnation) return verdict::drop;
   if (span.start.incarnation > read_up_to_->incarnation) {
     read_up_to_ = read_up_to_->in(*span.history);
   }
@@ -15,8 +16,14 @@ seam::verdict seam::judge(const event& e, const batch_span& span) {
 }
 
 position seam::own_cursor(const event& e, const batch_span& span) const {
-  position p = span.at(e.id);
-  if (read_up_to_) p.s1 = read_up_to_->s1;
+  return not_before(span.at(e.id));
+}
+
+position seam::not_before(position p) const {
+  if (!read_up_to_ || p.incarnation > read_up_to_->incarnation) return p;
+  const auto& seen = read_up_to_->s1;
+  if (p.incarnation < read_up_to_->incarnation || seen->covers(*p.s2)) return *read_up_to_;
+  if (!p.s1->covers(*seen)) p.s1 = seen;
   return p;
 }
 

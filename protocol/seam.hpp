@@ -11,18 +11,20 @@ namespace pgcast {
 /// The channel was registered before it read at snapshot S. So every event that S does not see
 /// comes through the hub; those that S sees are dropped here, until a batch starts at or after S.
 /// In a batch that S cuts, the channel's cursors take S as the batch's start: a later resume must
-/// not repeat what was read. Pure; one object a channel.
+/// not repeat what was read. A batch read before a crash that S comes after has nothing new: S sees
+/// what the crash has left of it. Pure; one object a channel.
 class seam {
  public:
   /// `read_up_to` has s1 = s2 = S.
   void open(position read_up_to) { read_up_to_ = std::move(read_up_to); }
-  bool is_open() const { return read_up_to_.has_value(); }
 
   enum class verdict { deliver, deliver_with_own_cursor, drop };
   /// Events in the order of the hub. Closes itself with the first batch behind S.
   verdict judge(const event& e, const batch_span& span);
   /// The cursor of an event that was judged deliver_with_own_cursor.
   position own_cursor(const event& e, const batch_span& span) const;
+  /// A place of the live tail as this channel may go on from it: what S saw stays covered.
+  position not_before(position p) const;
 
  private:
   std::optional<position> read_up_to_;
