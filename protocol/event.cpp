@@ -36,8 +36,10 @@ ondemand::parser& thread_parser() {
 
 /// The raw JSON text of one column; nullopt if the record has none or is not readable.
 std::optional<std::string_view> raw_column(ondemand::object& object, std::string_view column) {
+  const std::string quoted = json_quote(column);  // simdjson compares names as they stand
+  const auto name = std::string_view{quoted}.substr(1, quoted.size() - 2);
   ondemand::value value;
-  if (object.find_field_unordered(column).get(value) != SUCCESS) return std::nullopt;
+  if (object.find_field_unordered(name).get(value) != SUCCESS) return std::nullopt;
   std::string_view raw;
   if (to_json_string(value).get(raw) != SUCCESS) return std::nullopt;
   while (!raw.empty() && (raw.back() == ' ' || raw.back() == '\n')) raw.remove_suffix(1);
@@ -94,16 +96,6 @@ bool is_json_object(const std::string& record) {
 }
 
 }  // namespace
-
-std::string_view operation_name(operation op) {
-  switch (op) {
-    case operation::insert: return "INSERT";
-    case operation::update: return "UPDATE";
-    case operation::remove: return "DELETE";
-    case operation::truncate: return "TRUNCATE";
-  }
-  return "";
-}
 
 result<event> parse_outbox_row(const outbox_row& row, const relay_description& description) {
   const auto id = parse_number(row.id, "id");
@@ -210,8 +202,8 @@ event_view view_of(operation op, bool sees_old, bool sees_new) {
 }
 
 result<std::string> encode_event(const event& e, event_view view, std::string_view cursor) {
-  std::string_view record = "null";
-  std::string_view old_record = "null";
+  std::string_view record;  // "" = null: none, or too large for the outbox
+  std::string_view old_record;
   std::string whole_old;
   std::string_view name;
   switch (view) {
@@ -239,8 +231,8 @@ result<std::string> encode_event(const event& e, event_view view, std::string_vi
   append_json_quoted(out, e.table);
   out.append(R"(,"operation":")").append(name);
   out.append(R"(","commit_timestamp":")").append(e.commit_timestamp);
-  out.append(R"(","record":)").append(record);
-  out.append(R"(,"old_record":)").append(old_record).append("}");
+  out.append(R"(","record":)").append(record.empty() ? "null" : record);
+  out.append(R"(,"old_record":)").append(old_record.empty() ? "null" : old_record).append("}");
   return out;
 }
 

@@ -14,9 +14,6 @@ namespace pgcast {
 
 enum class operation : char { insert = 'I', update = 'U', remove = 'D', truncate = 'T' };
 
-/// "INSERT", "UPDATE", "DELETE" or "TRUNCATE".
-std::string_view operation_name(operation op);
-
 /// One row of pgcast.outbox as text columns; views live as long as the query result.
 struct outbox_row {
   std::string_view id, xid, commit_timestamp, schema, table, operation;
@@ -30,8 +27,13 @@ struct route {
   bool has_new = false;
 };
 
-/// One committed row change.
+/// One committed row change. Not copyable: the parser reads spare bytes behind the JSON texts,
+/// which a copied string does not have.
 struct event {
+  event() = default;
+  event(event&&) = default;
+  event& operator=(event&&) = default;
+
   std::uint64_t id = 0;
   std::uint64_t xid = 0;
   operation op = operation::insert;
