@@ -1,7 +1,5 @@
 #include "protocol/outbound_queue.hpp"
 
-#include <algorithm>
-
 namespace pgcast {
 
 void outbound_queue::push(shared_frame frame, std::uint32_t channel) {
@@ -48,16 +46,19 @@ bool outbound_queue::first_waiting(std::uint32_t channel, position& before) cons
 }
 
 std::size_t outbound_queue::drop_rows() {
-  const auto first = waiting_.begin() +
-                     static_cast<std::ptrdiff_t>(head_ + (sent_of_head_ > 0 ? 1 : 0));
+  std::vector<entry> kept;  // a new one: a parked client gives its memory back
   std::size_t dropped = 0;
-  const auto kept = std::remove_if(first, waiting_.end(), [&](const entry& e) {
-    if (e.channel == 0) return false;
-    bytes_ -= e.frame->bytes.size();
-    ++dropped;
-    return true;
-  });
-  waiting_.erase(kept, waiting_.end());
+  for (std::size_t i = head_; i < waiting_.size(); ++i) {
+    const bool has_begun = i == head_ && sent_of_head_ > 0;
+    if (has_begun || waiting_[i].channel == 0) {
+      kept.push_back(std::move(waiting_[i]));
+    } else {
+      bytes_ -= waiting_[i].frame->bytes.size();
+      ++dropped;
+    }
+  }
+  waiting_ = std::move(kept);
+  head_ = 0;
   return dropped;
 }
 
