@@ -47,8 +47,6 @@ class reader_fsm {
   action after_doorbell(clock::time_point now);
   action after_silence();
 
-  bool is_asleep() const { return state_ == state::asleep; }
-
  private:
   enum class state { awake, settling, asleep };
   action read_later();
