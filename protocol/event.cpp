@@ -55,7 +55,8 @@ std::optional<std::string> plain_text(std::string_view raw) {
   ondemand::parser parser;
   ondemand::document document;
   std::string_view text;
-  if (parser.iterate(padded).get(document) != SUCCESS || document.get_string().get(text) != SUCCESS) {
+  if (parser.iterate(padded).get(document) != SUCCESS ||
+      document.get_string().get(text) != SUCCESS) {
     return std::string{raw};
   }
   return std::string{text};

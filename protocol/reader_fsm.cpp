@@ -8,6 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto k_first_pause = 2ms;
+constexpr std::chrono::milliseconds k_longest_awake_pause{5};
 constexpr auto k_longest_pause = 20ms;        // while transactions of before the lock are open
 constexpr auto k_first_poll_only_pause = 20ms;
 constexpr auto k_longest_poll_only_pause = 250ms;
@@ -54,7 +55,7 @@ reader_fsm::action reader_fsm::after_read(std::size_t rows, const pg_snapshot& s
   }
   if (mode_ == mode::poll_only || now - quiet_since_ < k_awake_after_rows) {
     auto later = read_later();
-    if (mode_ == mode::doorbell) later.delay = std::min<std::chrono::milliseconds>(later.delay, 5ms);
+    if (mode_ == mode::doorbell) later.delay = std::min(later.delay, k_longest_awake_pause);
     return later;
   }
   return {action::what::take_lock, 0ms};
