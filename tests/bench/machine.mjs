@@ -15,13 +15,21 @@ function stat(pid) {
   }
 }
 
+const seconds_of = (fields) => (fields ? (Number(fields[11]) + Number(fields[12])) * k_tick : 0);
+
+/** Seconds that one process has used; 0 when it has ended. */
+export const process_seconds = (pid) => seconds_of(stat(pid));
+
 /** Seconds that a process and all its children, the ended ones included, have used. */
 export function tree_seconds(pid) {
-  const own = stat(pid).slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0);
-  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(stat)
-    .filter((fields) => fields && Number(fields[1]) === pid)
-    .reduce((sum, fields) => sum + Number(fields[11]) + Number(fields[12]), 0);
-  return (own + children) * k_tick;
+  for (;;) {
+    const own = stat(pid).slice(11, 15).map(Number);
+    const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(stat)
+      .filter((fields) => fields && Number(fields[1]) === pid).reduce((sum, fields) => sum + seconds_of(fields), 0);
+    const again = stat(pid).slice(11, 15).map(Number);
+    const has_reaped = own[2] !== again[2] || own[3] !== again[3]; // a child that ended may have been missed
+    if (!has_reaped) return own.reduce((sum, ticks) => sum + ticks, 0) * k_tick + children;
+  }
 }
 
 /** Binds all threads of a process to one core; on a machine with one core it is nothing. */

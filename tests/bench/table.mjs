@@ -27,10 +27,10 @@ function memory(figures) {
 }
 
 function writers({ transactions, copy }) {
-  const head = ['writers', 'throughput', 'empty trigger', 'server CPU/tx', 'empty trigger', 'us/tx', 'without', 'tx/s', 'without', 'rounds'];
-  return `Writers with triggers, ratio to none: median (lowest-highest)\n${columns(head,
+  const head = ['writers', 'throughput', 'empty trigger', 'CPU/tx', 'empty trigger', 'us/tx', 'without', 'reader', 'daemon', 'tx/s', 'without', 'rounds'];
+  return `Writers with triggers, ratio to none: median (lowest-highest); CPU of the server without its reading for the daemon\n${columns(head,
     transactions.map((one) => [one.writers, of_spread(one.throughput_ratio), of_spread(one.empty_trigger_ratio), of_spread(one.cpu_ratio),
-      of_spread(one.empty_trigger_cpu_ratio), one.cpu_us, one.cpu_us_without, one.per_s, one.per_s_without, one.rounds]))}`
+      of_spread(one.empty_trigger_cpu_ratio), one.cpu_us, one.cpu_us_without, one.reader_us, one.daemon_us, one.per_s, one.per_s_without, one.rounds]))}`
     + `COPY of ${copy.rows} rows: ${copy.seconds.toFixed(2)} s, without triggers ${copy.seconds_without.toFixed(2)} s, `
     + `with an empty one ${copy.seconds_empty_trigger.toFixed(2)} s; ratio ${of_spread(copy.ratio)}\n`;
 }

@@ -1,9 +1,9 @@
 // What the triggers cost those who write: the same table with and without them, interleaved.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { run, start_process, until } from '../e2e/fixture/process.js';
+import { run, sleep, start_process, until } from '../e2e/fixture/process.js';
 import { say } from './bed.mjs';
-import { spread, tree_seconds } from './machine.mjs';
+import { process_seconds, spread, tree_seconds } from './machine.mjs';
 
 const k_copied_rows = 100_000;
 
@@ -50,12 +50,20 @@ async function of_writers(bed, writers, { rounds, secs, script }) {
     for (const [name, table] of Object.entries(k_tables)) {
       say(`${writers} writers, triggers: ${name}, round ${round + 1} of ${rounds}`);
       await settled(bed);
-      const before = tree_seconds(postgres.process.pid);
+      const readers = await reader_backends(bed);
+      const reading = () => readers.reduce((sum, pid) => sum + process_seconds(pid), 0);
+      const [before, reading_before] = [tree_seconds(postgres.process.pid), reading()];
+      const daemon_before = process_seconds(bed.daemon.process.pid);
       const text = await run('pgbench', ['-n', '-h', '127.0.0.1', '-p', String(postgres.port), '-U', 'postgres', '-f', script, '-D', `table=${table}`,
         '-c', String(writers), '-j', '2', '-T', String(secs), 'postgres']);
       const per_s = Number(text.match(/tps = ([\d.]+)/)[1]);
       const count = Number(text.match(/transactions actually processed: (\d+)/)[1]);
-      one[name] = { per_s, cpu_us: ((tree_seconds(postgres.process.pid) - before) / count) * 1e6 };
+      await sleep(200); // its backends end
+      const reader_s = reading() - reading_before;
+      one[name] = {
+        per_s, cpu_us: ((tree_seconds(postgres.process.pid) - before - reader_s) / count) * 1e6, reader_us: (reader_s / count) * 1e6,
+        daemon_us: ((process_seconds(bed.daemon.process.pid) - daemon_before) / count) * 1e6,
+      };
     }
     runs.push(one);
   }
@@ -65,8 +73,14 @@ async function of_writers(bed, writers, { rounds, secs, script }) {
     writers, rounds, throughput_ratio: ratio('pgcast', 'per_s'), empty_trigger_ratio: ratio('empty', 'per_s'),
     cpu_ratio: ratio('pgcast', 'cpu_us'), empty_trigger_cpu_ratio: ratio('empty', 'cpu_us'),
     per_s: median('pgcast', 'per_s'), per_s_without: median('none', 'per_s'),
-    cpu_us: median('pgcast', 'cpu_us'), cpu_us_without: median('none', 'cpu_us'),
+    cpu_us: median('pgcast', 'cpu_us'), cpu_us_without: median('none', 'cpu_us'), reader_us: median('pgcast', 'reader_us'), daemon_us: median('pgcast', 'daemon_us'),
   };
+}
+
+/** The server's processes that serve the daemon. */
+async function reader_backends(bed) {
+  const rows = await bed.world.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgcast%'");
+  return rows.map(({ pid }) => Number(pid));
 }
 
 /** Waits until the daemon has read all that was written, so that it does not disturb the next round. */
