@@ -96,11 +96,11 @@ std::vector<route> route_event(const event& e, const campaign_lookup& campaign_o
 
 void add_phone_routes(event& e, const directory& sessions, const relay_description& description) {
   if (e.description == nullptr || e.description->name != description.membership_table) return;
-  const bool order_changed =
-      std::any_of(description.number_order.begin(), description.number_order.end(), [&](const auto& c) {
-        const auto v = values_of(e, c);
-        return v.before != v.after;
-      });
+  const auto& order = description.number_order;
+  const bool order_changed = std::any_of(order.begin(), order.end(), [&](const auto& column) {
+    const auto value = values_of(e, column);
+    return value.before != value.after;
+  });
   const auto session = values_of(e, description.membership_session);
   if (!order_changed && session.before == session.after) return;
   for (const auto& id : {session.before, session.after}) {
