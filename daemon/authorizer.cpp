@@ -11,6 +11,18 @@ namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
+constexpr std::size_t k_kept_sessions = 10'000;  // a class; more are asked again
+constexpr std::size_t k_kept_rows = 1'000;       // a session and class
+
+constexpr std::size_t k_rows_a_statement = 20;
+
+/// A policy that takes longer than the statement timeout (a row, at worst) hides the row from its
+/// class; without it everybody would wait for ever.
+void begin_decisions(std::vector<pg_statement>& statements) {
+  statements.emplace_back("BEGIN READ ONLY");
+  statements.emplace_back("SET LOCAL statement_timeout = '2s'");
+}
+
 /// A table whose rows say which campaign or number a session belongs to.
 bool tells_membership(const table_description& t) {
   return std::any_of(t.routes.begin(), t.routes.end(), [](const auto& r) {
@@ -100,8 +112,17 @@ asio::awaitable<result<std::shared_ptr<const role_policies>>> authorizer::polici
   auto read = co_await read_policies(leased->pg(), role, description_);
   if (!read) co_return read.error();
   auto& known = policies_[role];
+  const bool has_changed = known.policies && *known.policies != *read;
+  if (has_changed) forget_decisions(role);
   known = {std::make_shared<const role_policies>(*std::move(read)), now};
   co_return known.policies;
+}
+
+void authorizer::forget_decisions(const std::string& role) {
+  for (auto& [key, weak] : classes_) {
+    const auto viewer = weak.lock();
+    if (viewer && viewer->role() == role) viewer->decisions_.clear();
+  }
 }
 
 void authorizer::add_side(const question& q, side which, const role_policies& policies,
@@ -178,17 +199,18 @@ asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
   std::vector<pg_statement> statements;
-  statements.emplace_back("BEGIN READ ONLY");
+  begin_decisions(statements);
   std::vector<std::pair<std::size_t, std::size_t>> groups;  // statement, first row
   const viewer_class* viewer = nullptr;
   for (std::size_t i = 0; i < open.size();) {
-    if (open[i].asked.viewer != viewer) {
-      viewer = open[i].asked.viewer;
+    if (open[i].asked.viewer.get() != viewer) {
+      viewer = open[i].asked.viewer.get();
       for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
     }
     std::vector<const std::string*> records;
     const std::size_t first = i;
-    while (i < open.size() && open[i].asked.viewer == viewer &&
+    while (i < open.size() && records.size() < k_rows_a_statement &&
+           open[i].asked.viewer.get() == viewer &&
            open[i].policy.relation == open[first].policy.relation) {
       records.push_back(&open[i++].record);
     }
@@ -217,8 +239,8 @@ asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
 
 asio::awaitable<result<void>> authorizer::ask_one(pg_connection& pg, open_row& row) {
   std::vector<pg_statement> statements;
-  statements.emplace_back("BEGIN READ ONLY");
-  const auto* viewer = row.asked.viewer;
+  begin_decisions(statements);
+  const auto* viewer = row.asked.viewer.get();
   for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
   statements.emplace_back(decision_sql(row.policy),
                           std::vector<std::optional<std::string>>{text_array({&row.record})});
@@ -242,8 +264,10 @@ void authorizer::keep(const std::vector<open_row>& open, visibility_map& out) {
     auto& answer = out.at(*row.asked.e, *row.asked.viewer);
     (row.which == side::old_row ? answer.old_row : answer.new_row) = row.is_visible;
     if (!row.policy.is_cacheable) continue;
-    auto& of_session = row.asked.viewer->decisions_[row.session];
-    if (of_session.size() > 1'000) of_session.clear();
+    auto& decisions = row.asked.viewer->decisions_;
+    if (decisions.size() > k_kept_sessions) decisions.clear();
+    auto& of_session = decisions[row.session];
+    if (of_session.size() > k_kept_rows) of_session.clear();
     of_session[row.values] = {row.is_visible, now};
   }
 }

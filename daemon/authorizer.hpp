@@ -82,8 +82,8 @@ class authorizer {
   void observe(const std::vector<event>& events);
 
   struct question {
-    const event* e;
-    viewer_class* viewer;
+    const event* e;  ///< outlives decide()
+    std::shared_ptr<viewer_class> viewer;
     auto operator<=>(const question&) const = default;
   };
   /// Answers all questions, from the cache or in one round trip to the database. Fails with
@@ -104,6 +104,7 @@ class authorizer {
   boost::asio::awaitable<result<void>> ask(std::vector<open_row>& open);
   boost::asio::awaitable<result<void>> ask_one(pg_connection& pg, open_row& row);
   void keep(const std::vector<open_row>& open, visibility_map& out);
+  void forget_decisions(const std::string& role);
 
   pg_pool& pool_;
   const relay_description& description_;

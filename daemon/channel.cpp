@@ -13,6 +13,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t k_held_events = 512;
+constexpr std::size_t k_held_chunks = 8;  // an event keeps its whole chunk in memory
 
 std::string reason_json(std::string_view reason) {
   std::string out = R"({"reason":)";
@@ -55,7 +56,7 @@ void channel::spawn(asio::awaitable<void> work) {
 
 // ---- joining
 
-void channel::join(join_request request, std::string ref) {
+void channel::join(join_request request, std::string ref, std::shared_ptr<unsigned> running) {
   request_ = std::move(request);
   register_member();
   if (id_.name.kind == topic_kind::plain) {
@@ -63,7 +64,8 @@ void channel::join(join_request request, std::string ref) {
     state_ = state::live;
     return;
   }
-  spawn(run_join(std::move(ref)));
+  ++*running;
+  spawn(run_join(std::move(ref), std::move(running)));
 }
 
 void channel::register_member() {
@@ -90,8 +92,13 @@ asio::awaitable<result<position>> channel::resume_place() {
   co_return place;
 }
 
-asio::awaitable<void> channel::run_join(std::string ref) {
+asio::awaitable<void> channel::run_join(std::string ref, std::shared_ptr<unsigned> running) {
   const auto self = shared_from_this();
+  co_await answer_join(std::move(ref));
+  --*running;
+}
+
+asio::awaitable<void> channel::answer_join(std::string ref) {
   std::optional<position> place;
   std::optional<error> refused_cursor;
   if (request_.resume_cursor || request_.resume_since) {
@@ -157,11 +164,17 @@ void channel::send_snapshot(const topic_snapshot& s) {
 // ---- the hub's events
 
 void channel::hold(delivery& d) {
-  if (held_.size() >= k_held_events) {
-    has_overflowed_ = true;
-    held_.clear();
-  }
+  const bool is_new_chunk = held_.empty() || held_.back().chunk != d.chunk();
+  if (is_new_chunk) ++held_chunks_;
+  if (held_.size() >= k_held_events || held_chunks_ > k_held_chunks) forget_held();
   if (!has_overflowed_) held_.push_back({d.chunk(), &d.changed(), d.view()});
+}
+
+/// What was held is read from the outbox instead.
+void channel::forget_held() {
+  held_ = {};
+  held_chunks_ = 0;
+  has_overflowed_ = true;
 }
 
 void channel::on_event(delivery& d) {
@@ -180,7 +193,7 @@ void channel::on_event(delivery& d) {
     case seam::verdict::drop:
       return;
     case seam::verdict::deliver_with_own_cursor:
-      send_row(span, d.changed(), d.view(), seam_.own_cursor(d.changed(), *span), id_.number);
+      send_row(own_span(span), d.changed(), d.view(), id_.number);
       return;
     case seam::verdict::deliver:
       break;
@@ -195,9 +208,14 @@ void channel::on_broadcast(const shared_frame& frame) {
   owner_->send(frame, 0);
 }
 
+/// The batch as this channel sees it: what it has read before is behind its start.
+std::shared_ptr<const batch_span> channel::own_span(const std::shared_ptr<const batch_span>& span) {
+  return std::make_shared<batch_span>(batch_span{span->history, seam_.not_before(span->start)});
+}
+
 void channel::send_row(const std::shared_ptr<const batch_span>& span, const event& e,
-                       event_view view, const position& cursor, std::uint32_t channel_number) {
-  auto payload = encode_event(e, view, encode_cursor(cursor, *span->history));
+                       event_view view, std::uint32_t channel_number) {
+  auto payload = encode_event(e, view, encode_cursor(span->at(e.id), *span->history));
   if (!payload) {
     metrics().rows_unparsable.add();
     spdlog::error("event {} skipped: {}", e.id, payload.error().detail);
@@ -214,7 +232,7 @@ void channel::send_row(const std::shared_ptr<const batch_span>& span, const even
 void channel::park(const position* before) {
   if (state_ != state::live || id_.name.kind == topic_kind::plain) return;
   state_ = state::parked;
-  parked_at_ = before != nullptr ? *before : services_.topics.published();
+  parked_at_ = seam_.not_before(before != nullptr ? *before : services_.topics.published());
 }
 
 void channel::unpark() {
@@ -228,31 +246,37 @@ void channel::unpark() {
 void channel::renew(claims who) {
   auto viewer = services_.policies.class_of(who.role, who.class_key);
   who_ = std::move(who);
+  ++renewals_;
   if (viewer == viewer_ || id_.name.kind == topic_kind::plain) return;
   spawn(run_renew(std::move(viewer)));
 }
 
 asio::awaitable<void> channel::run_renew(std::shared_ptr<viewer_class> viewer) {
   const auto self = shared_from_this();
+  const auto renewal = renewals_;
   auto taken = co_await services_.snapshots.read(id_.name, viewer, request_.sizes,
                                                  snapshot_content::permission_only);
-  if (has_ended()) co_return;
+  if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
   if (!taken || !taken->is_allowed) {
-    std::string payload = R"({"extension":"system","status":"error","message":)";
-    append_json_quoted(
-        payload, "You no longer have permission to read from this Channel topic: " + id_.name.name);
-    payload += R"(,"channel":)";
-    append_json_quoted(payload, id_.name.name);
-    push("system", payload + "}");
-    push_end("phx_error", "{}");
-    owner_->on_channel_ended(*this);
+    lose_permission();
     co_return;
   }
   viewer_ = std::move(viewer);
   register_member();
   if (id_.name.kind == topic_kind::phone) follow(followed_session_);
   // What is being decided right now is decided for the old class only: read it again.
-  if (state_ == state::live) co_await catch_up(services_.topics.published());
+  if (state_ == state::live) {
+    co_await catch_up(seam_.not_before(services_.topics.published()));
+  } else if (state_ != state::parked) {
+    forget_held();
+  }
+}
+
+void channel::lose_permission() {
+  tell({"system", "error", "",
+        "You no longer have permission to read from this Channel topic: " + id_.name.name});
+  push_end("phx_error", "{}");
+  owner_->on_channel_ended(*this);
 }
 
 void channel::expire(wall_time now) {

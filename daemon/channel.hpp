@@ -26,8 +26,12 @@ class channel_owner {
   virtual wire_version version() const = 0;
   /// `channel_number` 0: not to be dropped when the client is parked.
   virtual void send(shared_frame frame, std::uint32_t channel_number) = 0;
+  /// Rows of the channel that wait stay there, whatever happens: it goes on behind them.
+  virtual void keep_rows(std::uint32_t channel_number) = 0;
   /// False while more than half of the client's queue is taken.
   virtual bool has_room() const = 0;
+  /// Its rows were dropped and what is left still waits: nobody goes live on it now.
+  virtual bool is_parked() const = 0;
   /// The channel has ended by itself (join refused); it is destroyed after this returns.
   virtual void on_channel_ended(channel& c) = 0;
 };
@@ -58,7 +62,8 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   ~channel() override;
 
   /// Registers with the hub, answers the join and starts delivery.
-  void join(join_request request, std::string ref);
+  /// `running` counts the client's joins that still ask the database.
+  void join(join_request request, std::string ref, std::shared_ptr<unsigned> running);
   /// Nothing is sent any more.
   void end();
 
@@ -105,7 +110,8 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
     event_view view;
   };
 
-  boost::asio::awaitable<void> run_join(std::string ref);
+  boost::asio::awaitable<void> run_join(std::string ref, std::shared_ptr<unsigned> running);
+  boost::asio::awaitable<void> answer_join(std::string ref);
   boost::asio::awaitable<void> run_catch_up(position from);
   boost::asio::awaitable<void> run_follow(position from);
   boost::asio::awaitable<void> run_renew(std::shared_ptr<viewer_class> viewer);
@@ -128,8 +134,13 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   void send_snapshot(const topic_snapshot& s);
   void go_live(position read_up_to);
   void hold(delivery& d);
+  void forget_held();
+  void start_holding();
+  void lose_permission();
+  void leave_live();
+  std::shared_ptr<const batch_span> own_span(const std::shared_ptr<const batch_span>& span);
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_view view,
-                const position& cursor, std::uint32_t channel_number);
+                std::uint32_t channel_number);
   bool has_ended() const { return state_ == state::ended; }
 
   shard_services& services_;
@@ -145,7 +156,9 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   bool must_look_again_ = false;
   seam seam_;
   std::vector<held_event> held_;
+  std::size_t held_chunks_ = 0;
   bool has_overflowed_ = false;
+  unsigned renewals_ = 0;
   position parked_at_;
 };
 

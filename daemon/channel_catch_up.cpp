@@ -48,11 +48,27 @@ void channel::refuse_cursor(const error& e) {
 
 // ---- catching up
 
+void channel::leave_live() {
+  if (state_ == state::live) owner_->keep_rows(id_.number);
+  state_ = state::catching_up;
+}
+
+void channel::start_holding() {
+  held_.clear();
+  held_chunks_ = 0;
+  has_overflowed_ = false;
+}
+
 /// What was held is released behind `read_up_to`. If too much was held for that, the state is
 /// catching_up and the caller reads on from there.
 void channel::go_live(position read_up_to) {
   if (has_overflowed_) {
     state_ = state::catching_up;
+    return;
+  }
+  if (owner_->is_parked()) {
+    state_ = state::parked;
+    parked_at_ = std::move(read_up_to);
     return;
   }
   seam_.open(std::move(read_up_to));
@@ -62,7 +78,7 @@ void channel::go_live(position read_up_to) {
   for (const auto& h : held) {
     const auto verdict = seam_.judge(*h.e, *h.chunk->batch);
     if (verdict == seam::verdict::drop) continue;
-    send_row(h.chunk->batch, *h.e, h.view, seam_.own_cursor(*h.e, *h.chunk->batch), id_.number);
+    send_row(own_span(h.chunk->batch), *h.e, h.view, id_.number);
   }
 }
 
@@ -73,12 +89,11 @@ asio::awaitable<void> channel::run_catch_up(position from) {
 
 /// Reads everything after `from`, then goes live; retries while the database is away.
 asio::awaitable<void> channel::catch_up(position from) {
-  state_ = state::catching_up;
+  leave_live();
   auto retry = std::chrono::milliseconds{k_first_retry};
   const auto kind = id_.name.kind == topic_kind::phone ? topic_kind::session : id_.name.kind;
   while (!has_ended()) {
-    held_.clear();
-    has_overflowed_ = false;
+    start_holding();
     const std::string key = id_.name.kind == topic_kind::phone ? followed_session_ : id_.name.key;
     auto page = co_await services_.past.read(kind, key, from, k_page_events);
     if (has_ended()) co_return;
@@ -98,7 +113,7 @@ asio::awaitable<void> channel::catch_up(position from) {
     co_await wait_for_room();
     if (has_ended()) co_return;
     if (page->is_end) go_live(from);
-    if (state_ == state::live) break;
+    if (state_ == state::live || state_ == state::parked) break;
   }
   if (!has_ended() && std::exchange(must_look_again_, false)) co_await run_follow(from);
 }
@@ -106,7 +121,7 @@ asio::awaitable<void> channel::catch_up(position from) {
 /// False if the database could not decide: nothing was sent, ask again.
 asio::awaitable<bool> channel::send_page(const replay_page& page, const position* end) {
   std::vector<authorizer::question> questions;
-  for (const auto& item : page.items) questions.push_back({&item.e, viewer_.get()});
+  for (const auto& item : page.items) questions.push_back({&item.e, viewer_});
   const auto viewer = viewer_;
   auto visible = co_await services_.policies.decide(std::move(questions));
   if (has_ended()) co_return true;
@@ -122,23 +137,29 @@ asio::awaitable<bool> channel::send_page(const replay_page& page, const position
     if (is_truncate && !seen.old_row && !seen.new_row) continue;
     const auto view = view_of(item.e.op, r.had_old && seen.old_row, r.has_new && seen.new_row);
     if (view == event_view::hidden) continue;
-    send_row(item.span, item.e, view, item.span->at(item.e.id), 0);
+    send_row(item.span, item.e, view, 0);
   }
   co_return true;
 }
 
 asio::awaitable<void> channel::wait_for_room() {
-  while (!has_ended() && !owner_->has_room()) co_await pause(k_room_pause);
+  while (!has_ended() && !owner_->has_room()) {
+    forget_held();  // nothing is kept in memory for a client that does not read
+    co_await pause(k_room_pause);
+  }
 }
 
 asio::awaitable<void> channel::start_from_snapshot() {
   auto retry = std::chrono::milliseconds{k_first_retry};
   for (;;) {
-    held_.clear();
-    has_overflowed_ = false;
+    start_holding();
     auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
                                                    snapshot_content::full);
     if (has_ended()) co_return;
+    if (taken && !taken->is_allowed) {
+      lose_permission();
+      co_return;
+    }
     if (taken) {
       send_snapshot(*taken);
       if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
@@ -201,10 +222,9 @@ asio::awaitable<void> channel::replay_until(position from, position end) {
 
 void channel::on_number_moved(const event& e, const batch_span& span) {
   if (state_ == state::live) {
-    state_ = state::catching_up;
-    held_.clear();
-    has_overflowed_ = false;
-    spawn(run_follow(span.at(e.id)));
+    leave_live();
+    start_holding();
+    spawn(run_follow(seam_.not_before(span.at(e.id))));
   } else if (state_ != state::ended) {
     must_look_again_ = true;
   }
@@ -213,22 +233,30 @@ void channel::on_number_moved(const event& e, const batch_span& span) {
 /// Looks which session carries the number now; with another one a fresh snapshot follows.
 asio::awaitable<void> channel::run_follow(position from) {
   const auto self = shared_from_this();
+  auto retry = std::chrono::milliseconds{k_first_retry};
   state_ = state::catching_up;
-  auto taken =
-      co_await services_.snapshots.read(id_.name, viewer_, request_.sizes, snapshot_content::full);
-  if (has_ended()) co_return;
-  if (!taken) {
-    co_await pause(k_first_retry);
-    if (!has_ended()) co_await run_follow(std::move(from));
-    co_return;
+  for (;;) {
+    auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
+                                                   snapshot_content::full);
+    if (has_ended()) co_return;
+    if (taken && !taken->is_allowed) {
+      lose_permission();
+      co_return;
+    }
+    if (taken) {
+      const bool is_same = taken->followed_session == followed_session_;
+      if (!is_same) {
+        send_snapshot(*taken);
+        follow(taken->followed_session);
+        from = taken->at;
+      }
+      co_await catch_up(std::move(from));
+      co_return;
+    }
+    co_await pause(retry);
+    retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
+    if (has_ended()) co_return;
   }
-  if (taken->followed_session == followed_session_) {
-    co_await catch_up(std::move(from));
-    co_return;
-  }
-  send_snapshot(*taken);
-  follow(taken->followed_session);
-  co_await catch_up(taken->at);
 }
 
 }  // namespace pgcast

@@ -11,7 +11,7 @@
 namespace pgcast {
 namespace {
 
-constexpr std::size_t k_most_pieces = 256;
+constexpr std::size_t k_most_pieces = 32;
 
 client_socket::outcome outcome_of_errno() {
   const bool is_later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;

@@ -12,8 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t k_pieces_a_send = 256;
-constexpr auto k_parked_deadline = 60s;  // for replies and snapshots that no parking can drop
+constexpr std::size_t k_pieces_a_send = 32;
+constexpr unsigned k_running_joins = 16;
+constexpr auto k_last_words = 5s;
 
 }  // namespace
 
@@ -39,10 +40,26 @@ void connection::start(std::string early) {
 
 // ---- input
 
+/// A client that does not read its answers, or asks for more and more, is not listened to: what
+/// waits for it is bounded.
+bool connection::must_pause_input() const {
+  return queue_.bytes() > services_.settings.limits.queue_bytes ||
+         *running_joins_ >= k_running_joins;
+}
+
 void connection::wait_for_input() {
+  is_input_paused_ = must_pause_input() || !unread_.empty();
+  if (is_input_paused_) return;
   socket_.wait_readable([self = shared_from_this()](const boost::system::error_code& failed) {
     if (!failed && !self->is_closed()) self->on_readable();
   });
+}
+
+void connection::resume_input() {
+  if (!is_input_paused_ || must_pause_input() || is_closed()) return;
+  auto rest = std::exchange(unread_, {});
+  if (!rest.empty()) take_in(rest);
+  if (!is_closed()) wait_for_input();
 }
 
 void connection::on_readable() {
@@ -60,7 +77,7 @@ void connection::on_readable() {
 }
 
 void connection::take_in(std::span<char> bytes) {
-  heard_at_ = clock::now();
+  if (!is_closing_) heard_at_ = clock::now();
   is_pinged_ = false;
   const frame_limits limits{services_.settings.limits.message_bytes,
                             services_.settings.limits.fragments};
@@ -69,6 +86,11 @@ void connection::take_in(std::span<char> bytes) {
     if (s.what == frame_parser::step::kind::need_more) return;
     if (s.what == frame_parser::step::kind::violation) return close(s.close_code, s.reason);
     on_message(s);
+    if (must_pause_input()) {
+      is_input_paused_ = true;
+      unread_.assign(bytes.begin(), bytes.end());
+      return;
+    }
   }
 }
 
@@ -142,8 +164,13 @@ void connection::send(shared_frame frame, std::uint32_t channel_number) {
   services_.dirty.push_back(shared_from_this());
 }
 
+void connection::keep_rows(std::uint32_t channel_number) {
+  queue_.keep_rows(channel_number);
+  update_pressure();
+}
+
 bool connection::has_room() const {
-  return queue_.bytes() < services_.settings.limits.queue_bytes / 2;
+  return !is_parked_ && queue_.bytes() < services_.settings.limits.queue_bytes / 2;
 }
 
 void connection::flush() {
@@ -164,23 +191,26 @@ void connection::flush() {
     }
     metrics().frames_sent_bytes.add(count);
     queue_.consume(count);
+    if (is_input_paused_) heard_at_ = clock::now();  // the only sign of life while not listening
   }
   update_pressure();
   if (queue_.is_empty() && is_closing_) return end();
+  resume_input();
   if (queue_.is_empty() && is_parked_) {
     is_parked_ = false;
     for (const auto& c : channels_) c->unpark();
   }
 }
 
+/// Only rows that wait hold the source up: what cannot be dropped is bounded in other ways.
 void connection::update_pressure() {
   auto& p = services_.pressure;
-  const std::size_t bytes = is_parked_ ? 0 : queue_.bytes();  // a parked client holds nobody up
+  const std::size_t bytes = queue_.row_bytes();
   p.queued_bytes.fetch_add(bytes - counted_bytes_, std::memory_order_relaxed);
   metrics().queued_frame_bytes.add(static_cast<std::int64_t>(bytes) -
                                    static_cast<std::int64_t>(counted_bytes_));
   counted_bytes_ = bytes;
-  const bool is_full = queue_.bytes() > services_.settings.limits.queue_bytes && !is_parked_;
+  const bool is_full = bytes > services_.settings.limits.queue_bytes;
   if (is_full == is_full_) return;
   is_full_ = is_full;
   full_since_ = clock::now();
@@ -204,11 +234,8 @@ void connection::tick(clock::time_point now, wall_time wall) {
   if (is_closed()) return;
   const auto& limits = services_.settings.limits;
   if (is_full_ && now - full_since_ > limits.slow_client) park();
-  if (is_parked_ && queue_.bytes() > limits.queue_bytes && now - full_since_ > k_parked_deadline) {
-    metrics().slow_clients[slow_verdict::closed].add();
-    spdlog::info("a client that does not read is dropped with {} bytes waiting", queue_.bytes());
-    return end();
-  }
+  resume_input();
+  if (is_closing_ && now - closing_since_ > k_last_words) return end();
   if (now - heard_at_ > limits.idle) {
     spdlog::debug("a silent client is dropped");
     return end();
@@ -233,6 +260,7 @@ void connection::close(std::uint16_t code, std::string_view reason) {
   queue_.drop_rows();
   send(std::make_shared<const outbound_frame>(make_close_frame(code, reason)), 0);
   is_closing_ = true;
+  closing_since_ = clock::now();
 }
 
 void connection::end() {
@@ -241,7 +269,6 @@ void connection::end() {
   channels_ = {};
   for (const auto& c : channels) c->end();
   queue_ = {};
-  is_parked_ = true;
   update_pressure();
 }
 

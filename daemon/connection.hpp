@@ -45,10 +45,14 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   wire_version version() const override { return version_; }
   void send(shared_frame frame, std::uint32_t channel_number) override;
   bool has_room() const override;
+  void keep_rows(std::uint32_t channel_number) override;
+  bool is_parked() const override { return is_parked_; }
   void on_channel_ended(channel& c) override;
 
  private:
   void wait_for_input();
+  void resume_input();
+  bool must_pause_input() const;
   void on_readable();
   void take_in(std::span<char> bytes);
   void on_message(const frame_parser::step& s);
@@ -75,6 +79,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_full_ = false;  ///< counted in queue_pressure::full_clients
   bool is_parked_ = false;
   bool is_pinged_ = false;
+  bool is_input_paused_ = false;  ///< its answers or joins wait: nothing more is read from it
   std::uint32_t next_channel_ = 1;
   claims who_;
   frame_parser parser_;
@@ -82,7 +87,10 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   std::size_t counted_bytes_ = 0;
   clock::time_point heard_at_;
   clock::time_point full_since_{};
+  clock::time_point closing_since_{};
   std::vector<std::shared_ptr<channel>> channels_;
+  std::shared_ptr<unsigned> running_joins_ = std::make_shared<unsigned>(0);
+  std::string unread_;  ///< came before the input was paused
 };
 
 }  // namespace pgcast

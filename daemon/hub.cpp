@@ -157,7 +157,7 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
   std::vector<authorizer::question> out;
   const auto ask = [&](const event& e, const entry& topic) {
     for (const auto& g : topic.groups) {
-      if (g->as.viewer && !g->as.viewer->sees_everything()) out.push_back({&e, g->as.viewer.get()});
+      if (g->as.viewer && !g->as.viewer->sees_everything()) out.push_back({&e, g->as.viewer});
     }
   };
   for (const auto& e : chunk.events) {

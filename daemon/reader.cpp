@@ -86,7 +86,6 @@ asio::awaitable<void> reader::run() {
   while (!is_stopped_) {
     auto ended = co_await connect();
     if (ended) {
-      failures_ = 0;
       metrics().source_up.set(1);
       ended = co_await follow();
       metrics().source_up.set(0);
@@ -118,6 +117,7 @@ asio::awaitable<result<void>> reader::connect() {
   }
   auto placed = co_await take_place(*history);
   if (!placed) co_return placed.error();
+  co_await wait_for_room();
   announce_place();
   how_ = "live";
   if (traits->is_pooled) {
@@ -134,7 +134,9 @@ asio::awaitable<result<void>> reader::connect() {
 
 /// Goes on where the last connection stopped, or starts at this moment's snapshot.
 asio::awaitable<result<void>> reader::take_place(std::shared_ptr<const source_history> history) {
-  const bool is_same_epoch = history_ && history_->epoch == history->epoch;
+  const auto dropped = history->dropped_xid;
+  const bool is_kept = !position_ || dropped == 0 || position_->s1->sees(dropped);
+  const bool is_same_epoch = history_ && history_->epoch == history->epoch && is_kept;
   const bool starts_over = history_ && !is_same_epoch;
   history_ = std::move(history);
   if (position_ && is_same_epoch) {
@@ -213,6 +215,7 @@ asio::awaitable<result<void>> reader::follow() {
         pg_snapshot seen;
         auto count = co_await read_batch(seen);
         if (!count) co_return count.error();
+        failures_ = 0;
         if (!std::exchange(is_live_, true)) sink_.source_changed(source_state::live, how_);
         next = fsm_.after_read(*count, seen, reader_fsm::clock::now());
         break;
@@ -313,7 +316,10 @@ asio::awaitable<result<std::size_t>> reader::stream_rows(const event_spans& span
 }
 
 asio::awaitable<void> reader::wait_for_room() {
-  while (!sink_.has_room() && !is_stopped_) co_await pause(k_congested_pause);
+  while (!sink_.has_room() && !is_stopped_) {
+    if (!newest_.empty()) metrics().source_lag.set(age_of(newest_));
+    co_await pause(k_congested_pause);
+  }
 }
 
 void reader::deliver(const std::vector<pg_rows>& rows, const event_spans& spans) {
@@ -321,7 +327,8 @@ void reader::deliver(const std::vector<pg_rows>& rows, const event_spans& spans)
   const auto post = [&] {
     if (!chunk) return;
     metrics().events_read.add(chunk->events.size());
-    metrics().source_lag.set(age_of(chunk->events.back().commit_timestamp));
+    newest_ = chunk->events.back().commit_timestamp;
+    metrics().source_lag.set(age_of(newest_));
     position_ = chunk->batch->at(chunk->events.back().id);
     sink_.deliver(std::move(chunk));
   };

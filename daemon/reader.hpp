@@ -63,7 +63,8 @@ class reader {
   std::optional<position> position_;
   directory directory_;
   std::minstd_rand random_{std::random_device{}()};
-  std::string how_;  ///< "live", and why it only polls
+  std::string how_;     ///< "live", and why it only polls
+  std::string newest_;  ///< commit timestamp of the last event handed over
   unsigned failures_ = 0;
   unsigned silences_ = 0;
   bool is_live_ = false;

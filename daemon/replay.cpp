@@ -16,6 +16,7 @@ namespace {
 
 using parameters = std::vector<std::optional<std::string>>;
 constexpr std::chrono::milliseconds k_page_timeout{30'000};
+constexpr std::size_t k_page_bytes = 512 * 1024;  // one row more than that is a page too
 
 /// Tables that a kind of topic carries, as a Postgres array of "schema.table": TRUNCATE has no key.
 std::string carried_tables(const relay_description& description, topic_kind kind) {
@@ -36,6 +37,7 @@ outbox_filter filter_of(const relay_description& description, topic_kind kind,
   outbox_filter f;
   f.after = after;
   f.limit = limit;
+  f.byte_limit = k_page_bytes;
   f.parameters = {key, carried_tables(description, kind)};
   if (kind == topic_kind::session) {
     f.where = "session_id = $5 OR old_session_id = $5 OR " + std::string{k_truncates};
@@ -65,7 +67,8 @@ result<event> event_of(const pg_rows& rows, int i, const relay_description& desc
       description);
 }
 
-std::string session_array(const std::set<std::string>& sessions) {
+template <class Sessions>
+std::string session_array(const Sessions& sessions) {
   std::string out = "{";
   for (const auto& session : sessions) {
     if (out.size() > 1) out += ',';
@@ -138,10 +141,20 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
                               description_.membership_campaign + " = $1 AND " +
                               description_.membership_session + " = ANY($2::text[])",
                           parameters{campaign, session_array(sessions)});
+  // Rows that a cascade deletes come after the DELETE of their session, perhaps behind the place.
+  statements.emplace_back(
+      "SELECT gone.session_id FROM pgcast.outbox gone WHERE gone.campaign = $1"
+      " AND gone.operation = 'D' AND gone.table_name = $3"
+      " AND gone.session_id = ANY($2::text[]) AND NOT EXISTS (SELECT FROM public." +
+          description_.membership_table + " s WHERE s." + description_.membership_session +
+          " = gone.session_id)",
+      parameters{campaign, session_array(sessions), description_.membership_table});
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
   for (int i = 0; i < (*rows)[1].size(); ++i)
     m.is_member[std::string{(*rows)[1].text(i, 0)}] = true;
+  for (int i = 0; i < (*rows)[2].size(); ++i)
+    m.was_member[std::string{(*rows)[2].text(i, 0)}] = true;
   std::set<std::string> undone;
   for (int i = 0; i < (*rows)[0].size(); ++i) {
     const auto move = event_of((*rows)[0], i, description_);
@@ -197,7 +210,8 @@ asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string k
   if (!seen) co_return seen.error();
   const auto dropped = to_number((*rows)[1].text(0, 1));
   const bool is_ahead = after.s2->xmax() > seen->xmax();
-  const bool is_too_old = dropped != 0 && !after.s1->sees(dropped);
+  // What was dropped must have been seen by then: also by transactions that were open at the place.
+  const bool is_too_old = dropped != 0 && !after.s1->covers(seen->clamped(dropped + 1));
 
   std::vector<event> events;
   std::vector<bool> in_first;
@@ -236,7 +250,7 @@ asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string k
                           std::make_shared<batch_span>(batch_span{history, rest})};
   replay_page page;
   page.history = history;
-  page.is_end = limit == 0 || static_cast<unsigned>(found.size()) < limit;
+  page.is_end = found.size() == 0 || found.text(found.size() - 1, col_is_last) == "t";
   page.next = position::at(history->current(), now);
   if (!page.is_end) {
     const int last = found.size() - 1;
@@ -264,9 +278,8 @@ asio::awaitable<result<number_history>> replay::number_since(std::string number,
   moves.parameters = {d.numbers_table, number};
   auto statements = begin_read();
   statements.push_back(select_events(moves));
-  statements.emplace_back("SELECT DISTINCT " + d.numbers_session + " FROM public." +
-                              d.numbers_table + " WHERE pgcast.normalize_phone(" +
-                              d.numbers_number + ") = $1",
+  statements.emplace_back("SELECT " + d.numbers_session + " FROM public." + d.numbers_table +
+                              " WHERE pgcast.normalize_phone(" + d.numbers_number + ") = $1",
                           parameters{number});
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
@@ -274,7 +287,7 @@ asio::awaitable<result<number_history>> replay::number_since(std::string number,
   if (!seen) co_return seen.error();
 
   number_history out;
-  std::set<std::string> carriers;
+  std::multiset<std::string> carriers;
   for (int i = 0; i < (*rows)[3].size(); ++i) carriers.emplace((*rows)[3].text(i, 0));
   const auto& moved = (*rows)[2];
   for (int i = moved.size() - 1; i >= 0; --i) {  // undone, newest first
@@ -283,7 +296,8 @@ asio::awaitable<result<number_history>> replay::number_since(std::string number,
     const auto session = values_of(*e, d.numbers_session);
     const auto text = values_of(*e, d.numbers_number);
     if (session.after && text.after && normalize_phone(*text.after) == number) {
-      carriers.erase(*session.after);
+      const auto last = carriers.find(*session.after);
+      if (last != carriers.end()) carriers.erase(last);
     }
     if (session.before && text.before && normalize_phone(*text.before) == number) {
       carriers.insert(*session.before);
@@ -323,8 +337,9 @@ asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
       "SELECT $1::timestamptz > clock_timestamp() + interval '5 s',"  // clocks differ a little
       " $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
       " (SELECT dropped_before FROM pgcast.meta)),"
-      " coalesce((SELECT xid FROM pgcast.outbox WHERE at >= $1::timestamptz ORDER BY xid LIMIT 1),"
-      " pg_snapshot_xmax(pg_current_snapshot()))",
+      // Not behind what is still open: it may have written before that time, and commits after it.
+      " least((SELECT xid FROM pgcast.outbox WHERE at >= $1::timestamptz ORDER BY xid LIMIT 1),"
+      " pg_snapshot_xmin(pg_current_snapshot()))",
       parameters{iso_time});
   statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_page_timeout);

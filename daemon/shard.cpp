@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t k_receive_bytes = 256 * 1024;
 constexpr std::size_t k_chunk_backlog = 4;
-constexpr auto k_tick = 100ms;
+constexpr auto k_tick = 250ms;
 constexpr auto k_decision_retry = 200ms;
 
 void log_failure(const char* what, std::exception_ptr failed) {
@@ -47,7 +47,8 @@ shard::shard(const config& c, const relay_description& description,
              std::function<void(client_broadcast)> to_all)
     : work_(context_.get_executor()),
       pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
-      policies_(pool_, description, c.auth_cache),
+      deciding_(context_.get_executor(), c.database_url, 1),
+      policies_(deciding_, description, c.auth_cache),
       snapshots_(pool_, policies_),
       past_(pool_, description),
       topics_(description),
@@ -181,20 +182,31 @@ bool shard::has_room() const {
 /// cannot decide, nothing is published: never unseen, never skipped.
 asio::awaitable<void> shard::publish_chunks() {
   for (;;) {
-    const auto chunk = co_await chunks_.async_receive(asio::use_awaitable);
-    policies_.observe(chunk->events);
-    result<visibility_map> visible = visibility_map{};
-    for (;;) {
-      auto questions = topics_.questions(*chunk);
-      if (questions.empty()) break;
-      visible = co_await policies_.decide(std::move(questions));
-      if (visible) break;
-      asio::steady_timer timer(context_, k_decision_retry);
-      co_await timer.async_wait(asio::use_awaitable);
+    auto chunk = co_await chunks_.async_receive(asio::use_awaitable);
+    while (chunk) {  // all that wait in one turn: their frames leave in one send a client
+      co_await publish_chunk(chunk);
+      waiting_chunks_.fetch_sub(1, std::memory_order_relaxed);
+      chunk = nullptr;
+      chunks_.try_receive(
+          [&](const boost::system::error_code&, std::shared_ptr<const event_chunk> next) {
+            chunk = std::move(next);
+          });
     }
-    topics_.publish(chunk, *visible);
-    waiting_chunks_.fetch_sub(1, std::memory_order_relaxed);
   }
+}
+
+asio::awaitable<void> shard::publish_chunk(std::shared_ptr<const event_chunk> chunk) {
+  policies_.observe(chunk->events);
+  result<visibility_map> visible = visibility_map{};
+  for (;;) {
+    auto questions = topics_.questions(*chunk);
+    if (questions.empty()) break;
+    visible = co_await policies_.decide(std::move(questions));
+    if (visible) break;
+    asio::steady_timer timer(context_, k_decision_retry);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+  topics_.publish(chunk, *visible);
 }
 
 void shard::broadcast(std::shared_ptr<const client_broadcast> b) {

@@ -49,13 +49,15 @@ class shard {
  private:
   boost::asio::awaitable<void> serve(int descriptor, int family);
   boost::asio::awaitable<void> publish_chunks();
+  boost::asio::awaitable<void> publish_chunk(std::shared_ptr<const event_chunk> chunk);
   boost::asio::awaitable<void> tick();
   void flush();
 
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   queue_pressure pressure_;
-  pg_pool pool_;
+  pg_pool pool_;      ///< joins and replays
+  pg_pool deciding_;  ///< decisions do not queue behind joins
   authorizer policies_;
   snapshot_reader snapshots_;
   replay past_;

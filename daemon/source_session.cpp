@@ -83,6 +83,29 @@ asio::awaitable<result<session_traits>> read_traits(pg_connection& pg) {
   co_return t;
 }
 
+namespace {
+
+/// The first rows of `sql` by count and bytes. It asks for one more row than the page may have, so
+/// that the last one knows whether it is the last of all. A row's size is known without reading
+/// its value (TOAST).
+std::string cut_page(const std::string& sql, const outbox_filter& filter) {
+  const std::string order = "ORDER BY in_first DESC, id";
+  return "SELECT id, xid, at, schema_name, table_name, operation, record, old_record, in_first,"
+         " ordinal = total_rows FROM (SELECT found.*, row_number() OVER (" +
+         order +
+         ") AS ordinal,"
+         " count(*) OVER () AS total_rows, sum(bytes) OVER (" +
+         order +
+         ") - bytes AS bytes_before"
+         " FROM (SELECT page.*, coalesce(octet_length(record), 0)"
+         " + coalesce(octet_length(old_record), 0) AS bytes FROM (" +
+         sql + " LIMIT " + std::to_string(filter.limit + 1) +
+         ") AS page) AS found) AS counted WHERE ordinal <= " + std::to_string(filter.limit) +
+         " AND bytes_before < " + std::to_string(filter.byte_limit) + " " + order;
+}
+
+}  // namespace
+
 std::vector<pg_statement> begin_read() {
   std::vector<pg_statement> out;
   out.emplace_back("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -99,7 +122,7 @@ pg_statement select_events(const outbox_filter& filter) {
   const auto& p = filter.after;
   const std::string keys = filter.where.empty() ? "" : " AND (" + filter.where + ")";
   std::string sql =
-      "SELECT id, xid, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
+      "SELECT id, xid, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS at,"
       " schema_name, table_name, operation, record, old_record,"
       " pg_visible_in_snapshot(xid, $3::pg_snapshot) AS in_first"
       " FROM (SELECT * FROM pgcast.outbox WHERE xid >= $1::xid8" +
@@ -107,7 +130,7 @@ pg_statement select_events(const outbox_filter& filter) {
       ") o"
       " WHERE NOT (id <= $4::bigint AND pg_visible_in_snapshot(xid, $3::pg_snapshot))"
       " ORDER BY in_first DESC, id";
-  if (filter.limit > 0) sql += " LIMIT " + std::to_string(filter.limit);
+  if (filter.limit > 0) sql = cut_page(sql, filter);
   std::vector<std::optional<std::string>> parameters{
       std::to_string(p.s1->xmax()), p.s1->running_array(), p.s2->text(), std::to_string(p.id)};
   parameters.insert(parameters.end(), filter.parameters.begin(), filter.parameters.end());

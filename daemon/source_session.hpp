@@ -38,7 +38,8 @@ struct outbox_filter {
   position after;
   std::string where;  ///< further condition on the columns, "" = none; parameters from $5 on
   std::vector<std::optional<std::string>> parameters;
-  unsigned limit = 0;  ///< 0 = all
+  unsigned limit = 0;          ///< 0 = all
+  std::size_t byte_limit = 0;  ///< with a limit: rows until their JSON has that many bytes
 };
 
 /// The one query for events after a position (docs/decisions/0001). Columns in the order of
@@ -54,7 +55,8 @@ enum outbox_columns : int {
   col_operation,
   col_record,
   col_old_record,
-  col_in_first_part  ///< 't': visible in after.s2, so the event's batch is (after.s1, after.s2]
+  col_in_first_part,  ///< 't': visible in after.s2, so the event's batch is (after.s1, after.s2]
+  col_is_last         ///< 't': no event is left behind this one; only with a limit
 };
 
 /// The spans of the rows that select_events() gives: of those in after.s2, and of the others.

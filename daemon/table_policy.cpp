@@ -21,9 +21,10 @@ WITH relayed AS (
   WHERE r.rolname = coalesce(nullif($1, ''), current_user)
 ), policy AS (
   SELECT p.oid, p.polrelid, p.polpermissive, p.polqual,
-         coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') AS expression
+         pg_get_expr(p.polqual, p.polrelid) AS expression
   FROM pg_policy p, viewer v
   WHERE p.polrelid IN (SELECT oid FROM relayed) AND p.polcmd IN ('r', '*')
+    AND p.polqual IS NOT NULL  -- with WITH CHECK alone it lets nobody see a row
     AND EXISTS (SELECT FROM unnest(p.polroles) AS member(oid)
                 WHERE member.oid = 0 OR pg_has_role(v.oid, member.oid, 'USAGE'))
 )

@@ -21,6 +21,8 @@ struct table_policy {
   std::string expression;            ///< the SELECT policies for the role as one boolean expression
   std::vector<std::string> columns;  ///< of this table, that the expression reads
   bool is_cacheable = true;          ///< false: whole-row reference or volatile function
+
+  bool operator==(const table_policy&) const = default;
 };
 
 /// All described tables that exist, for one role.
@@ -30,6 +32,7 @@ struct role_policies {
   const table_policy* find(std::string_view schema, std::string_view name) const;
   /// find() and may_select.
   bool may_select(std::string_view schema, std::string_view name) const;
+  bool operator==(const role_policies&) const = default;
 };
 
 /// Reads grants and policies of the description's tables for `role` ("": the

@@ -4,6 +4,7 @@ namespace pgcast {
 
 void outbound_queue::push(shared_frame frame, std::uint32_t channel) {
   bytes_ += frame->bytes.size();
+  if (channel != 0) row_bytes_ += frame->bytes.size();
   waiting_.push_back({std::move(frame), channel});
 }
 
@@ -22,6 +23,7 @@ void outbound_queue::consume(std::size_t count) {
   count += sent_of_head_;
   while (head_ < waiting_.size() && count >= waiting_[head_].frame->bytes.size()) {
     count -= waiting_[head_].frame->bytes.size();
+    if (waiting_[head_].channel != 0) row_bytes_ -= waiting_[head_].frame->bytes.size();
     waiting_[head_++].frame.reset();
   }
   sent_of_head_ = count;
@@ -45,6 +47,14 @@ bool outbound_queue::first_waiting(std::uint32_t channel, position& before) cons
   return false;
 }
 
+void outbound_queue::keep_rows(std::uint32_t channel) {
+  for (std::size_t i = head_; i < waiting_.size(); ++i) {
+    if (waiting_[i].channel != channel) continue;
+    waiting_[i].channel = 0;
+    row_bytes_ -= waiting_[i].frame->bytes.size();
+  }
+}
+
 std::size_t outbound_queue::drop_rows() {
   std::vector<entry> kept;  // a new one: a parked client gives its memory back
   std::size_t dropped = 0;
@@ -54,6 +64,7 @@ std::size_t outbound_queue::drop_rows() {
       kept.push_back(std::move(waiting_[i]));
     } else {
       bytes_ -= waiting_[i].frame->bytes.size();
+      row_bytes_ -= waiting_[i].frame->bytes.size();
       ++dropped;
     }
   }

@@ -33,6 +33,8 @@ class outbound_queue {
   bool is_empty() const { return head_ == waiting_.size(); }
   /// Bytes not yet sent.
   std::size_t bytes() const { return bytes_; }
+  /// Bytes of row events among them, a begun one with all of its bytes.
+  std::size_t row_bytes() const { return row_bytes_; }
 
   /// The next pieces to send, at most out.size(); returns how many were filled in.
   std::size_t pieces(std::span<std::string_view> out) const;
@@ -41,6 +43,8 @@ class outbound_queue {
 
   /// The place just before the first waiting row event of `channel`; false if none waits.
   bool first_waiting(std::uint32_t channel, position& before) const;
+  /// What waits of `channel` must not be dropped any more: it is behind what the channel reads now.
+  void keep_rows(std::uint32_t channel);
   /// Drops all row events that have not begun to be sent. Returns how many.
   std::size_t drop_rows();
 
@@ -53,6 +57,7 @@ class outbound_queue {
   std::size_t head_ = 0;
   std::size_t sent_of_head_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t row_bytes_ = 0;
 };
 
 }  // namespace pgcast

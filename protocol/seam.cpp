@@ -15,10 +15,6 @@ seam::verdict seam::judge(const event& e, const batch_span& span) {
   return read_up_to_->s1->sees(e.xid) ? verdict::drop : verdict::deliver_with_own_cursor;
 }
 
-position seam::own_cursor(const event& e, const batch_span& span) const {
-  return not_before(span.at(e.id));
-}
-
 position seam::not_before(position p) const {
   if (!read_up_to_ || p.incarnation > read_up_to_->incarnation) return p;
   const auto& seen = read_up_to_->s1;

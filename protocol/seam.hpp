@@ -21,9 +21,8 @@ class seam {
   enum class verdict { deliver, deliver_with_own_cursor, drop };
   /// Events in the order of the hub. Closes itself with the first batch behind S.
   verdict judge(const event& e, const batch_span& span);
-  /// The cursor of an event that was judged deliver_with_own_cursor.
-  position own_cursor(const event& e, const batch_span& span) const;
-  /// A place of the live tail as this channel may go on from it: what S saw stays covered.
+  /// A place of the live tail as this channel may go on from it, the cursors of events that were
+  /// judged deliver_with_own_cursor among them: what S saw stays covered.
   position not_before(position p) const;
 
  private:

@@ -192,7 +192,7 @@ class simulated_channel {
     const auto verdict = seam_.judge(p.e, *p.span);
     if (verdict == seam::verdict::drop) return;
     const bool is_own = verdict == seam::verdict::deliver_with_own_cursor;
-    delivered_.emplace_back(p.e.id, is_own ? seam_.own_cursor(p.e, *p.span) : p.span->at(p.e.id));
+    delivered_.emplace_back(p.e.id, is_own ? seam_.not_before(p.span->at(p.e.id)) : p.span->at(p.e.id));
   }
 
   topic_id topic_;

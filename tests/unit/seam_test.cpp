@@ -40,7 +40,7 @@ TEST(Seam, BatchThatTheSnapshotCuts_IsDeliveredWhereTheSnapshotIsBlind) {
   const auto cut = batch(at(1, 40), at(1, 60));
   EXPECT_EQ(s.judge(change(45, 1), cut), verdict::drop);
   EXPECT_EQ(s.judge(change(42, 2), cut), verdict::deliver_with_own_cursor);
-  const auto cursor = s.own_cursor(change(42, 2), cut);
+  const auto cursor = s.not_before(cut.at(2));
   EXPECT_TRUE(cursor.covers(45, 99)) << "the snapshot showed it";
   EXPECT_TRUE(cursor.covers(42, 2));
   EXPECT_FALSE(cursor.covers(55, 3));
