@@ -2,10 +2,12 @@
 
 #include "daemon/metrics.hpp"
 #include "daemon/source_session.hpp"
+#include "daemon/sql_text.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -35,20 +37,6 @@ std::string session_column(const table_description& t) {
     if (r.kind == topic_kind::session && r.how == table_route::by::column) return r.column;
   }
   return {};
-}
-
-std::string text_array(const std::vector<const std::string*>& values) {
-  std::string out = "{";
-  for (const auto* value : values) {
-    if (out.size() > 1) out += ',';
-    out += '"';
-    for (const char c : *value) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '"';
-  }
-  return out + '}';
 }
 
 }  // namespace
@@ -207,12 +195,12 @@ asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
       viewer = open[i].asked.viewer.get();
       for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
     }
-    std::vector<const std::string*> records;
+    std::vector<std::string_view> records;
     const std::size_t first = i;
     while (i < open.size() && records.size() < k_rows_a_statement &&
            open[i].asked.viewer.get() == viewer &&
            open[i].policy.relation == open[first].policy.relation) {
-      records.push_back(&open[i++].record);
+      records.push_back(open[i++].record);
     }
     groups.emplace_back(statements.size(), first);
     statements.emplace_back(decision_sql(open[first].policy),
@@ -243,7 +231,8 @@ asio::awaitable<result<void>> authorizer::ask_one(pg_connection& pg, open_row& r
   const auto* viewer = row.asked.viewer.get();
   for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
   statements.emplace_back(decision_sql(row.policy),
-                          std::vector<std::optional<std::string>>{text_array({&row.record})});
+                          std::vector<std::optional<std::string>>{
+                              text_array(std::array{std::string_view{row.record}})});
   statements.emplace_back("COMMIT");
   auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
   if (rows) {

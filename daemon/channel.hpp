@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -116,6 +117,7 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   boost::asio::awaitable<void> run_follow(position from);
   boost::asio::awaitable<void> run_renew(std::shared_ptr<viewer_class> viewer);
   boost::asio::awaitable<void> catch_up(position from);
+  boost::asio::awaitable<std::optional<topic_snapshot>> take_snapshot();
   boost::asio::awaitable<void> start_from_snapshot();
   boost::asio::awaitable<void> resume_number(position from);
   boost::asio::awaitable<void> replay_until(position from, position end);

@@ -149,27 +149,32 @@ asio::awaitable<void> channel::wait_for_room() {
   }
 }
 
-asio::awaitable<void> channel::start_from_snapshot() {
+/// Asks until there is an answer; nullopt if the channel has ended meanwhile, also because the
+/// client may not read it any more.
+asio::awaitable<std::optional<topic_snapshot>> channel::take_snapshot() {
   auto retry = std::chrono::milliseconds{k_first_retry};
   for (;;) {
-    start_holding();
     auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
                                                    snapshot_content::full);
-    if (has_ended()) co_return;
-    if (taken && !taken->is_allowed) {
-      lose_permission();
-      co_return;
-    }
+    if (has_ended()) co_return std::nullopt;
+    if (taken && taken->is_allowed) co_return *std::move(taken);
     if (taken) {
-      send_snapshot(*taken);
-      if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
-      co_await catch_up(taken->at);
-      co_return;
+      lose_permission();
+      co_return std::nullopt;
     }
     co_await pause(retry);
     retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
-    if (has_ended()) co_return;
+    if (has_ended()) co_return std::nullopt;
   }
+}
+
+asio::awaitable<void> channel::start_from_snapshot() {
+  start_holding();
+  auto taken = co_await take_snapshot();
+  if (!taken) co_return;
+  send_snapshot(*taken);
+  if (id_.name.kind == topic_kind::phone) follow(taken->followed_session);
+  co_await catch_up(taken->at);
 }
 
 // ---- a number that moves
@@ -233,30 +238,15 @@ void channel::on_number_moved(const event& e, const batch_span& span) {
 /// Looks which session carries the number now; with another one a fresh snapshot follows.
 asio::awaitable<void> channel::run_follow(position from) {
   const auto self = shared_from_this();
-  auto retry = std::chrono::milliseconds{k_first_retry};
   state_ = state::catching_up;
-  for (;;) {
-    auto taken = co_await services_.snapshots.read(id_.name, viewer_, request_.sizes,
-                                                   snapshot_content::full);
-    if (has_ended()) co_return;
-    if (taken && !taken->is_allowed) {
-      lose_permission();
-      co_return;
-    }
-    if (taken) {
-      const bool is_same = taken->followed_session == followed_session_;
-      if (!is_same) {
-        send_snapshot(*taken);
-        follow(taken->followed_session);
-        from = taken->at;
-      }
-      co_await catch_up(std::move(from));
-      co_return;
-    }
-    co_await pause(retry);
-    retry = std::min<std::chrono::milliseconds>(retry * 2, k_longest_retry);
-    if (has_ended()) co_return;
+  auto taken = co_await take_snapshot();
+  if (!taken) co_return;
+  if (taken->followed_session != followed_session_) {
+    send_snapshot(*taken);
+    follow(taken->followed_session);
+    from = taken->at;
   }
+  co_await catch_up(std::move(from));
 }
 
 }  // namespace pgcast

@@ -218,8 +218,12 @@ asio::awaitable<result<void>> pg_connection::send(const std::vector<pg_statement
   for (const auto& s : statements) {
     std::vector<const char*> values;
     for (const auto& p : s.parameters) values.push_back(p ? p->c_str() : nullptr);
-    if (PQsendQueryParams(connection_, s.sql.c_str(), static_cast<int>(values.size()), nullptr,
-                          values.data(), nullptr, nullptr, 0) != 1) {
+    const int count = static_cast<int>(values.size());
+    const int sent = s.is_prepared ? PQsendQueryPrepared(connection_, s.sql.c_str(), count,
+                                                         values.data(), nullptr, nullptr, 0)
+                                   : PQsendQueryParams(connection_, s.sql.c_str(), count, nullptr,
+                                                       values.data(), nullptr, nullptr, 0);
+    if (sent != 1) {
       co_return lost("a query could not be sent");
     }
   }
@@ -269,6 +273,22 @@ asio::awaitable<void> pg_connection::skip_to_sync(milliseconds timeout) {
     PQclear(*next);
     if (status == PGRES_PIPELINE_SYNC) co_return;
   }
+}
+
+asio::awaitable<result<void>> pg_connection::prepare(std::string name, std::string sql,
+                                                     milliseconds timeout) {
+  const bool is_sent = PQsendPrepare(connection_, name.c_str(), sql.c_str(), 0, nullptr) == 1 &&
+                       PQpipelineSync(connection_) == 1;
+  if (!is_sent) co_return lost("a query could not be sent");
+  auto flushed = co_await flush(timeout);
+  if (!flushed) co_return flushed.error();
+  auto prepared = co_await rows_of_one(timeout);
+  if (!prepared) {
+    co_await give_up(timeout);
+    co_return prepared.error();
+  }
+  co_await skip_to_sync(timeout);
+  co_return result<void>{};
 }
 
 /// After a failed statement: leaves the pipeline and any transaction.

@@ -21,6 +21,7 @@ namespace pgcast {
 struct pg_statement {
   std::string sql;
   std::vector<std::optional<std::string>> parameters;
+  bool is_prepared = false;  ///< `sql` is the name under which prepare() knows it
 
   pg_statement(std::string text) : sql(std::move(text)) {}
   pg_statement(std::string text, std::vector<std::optional<std::string>> values)
@@ -63,6 +64,10 @@ class pg_connection {
                                                milliseconds timeout);
   void close();
   bool is_open() const { return connection_ != nullptr; }
+
+  /// Prepares a statement for the life of the connection. Not through a transaction pooler.
+  boost::asio::awaitable<result<void>> prepare(std::string name, std::string sql,
+                                               milliseconds timeout);
 
   /// Runs statements in one round trip and gives their rows in order. The first failing one makes
   /// the whole call fail with query_failed (detail: SQLSTATE and message); the rest was not run,

@@ -1,5 +1,6 @@
 #include "daemon/reader.hpp"
 
+#include "daemon/directory_loader.hpp"
 #include "daemon/metrics.hpp"
 
 #include <boost/asio/redirect_error.hpp>
@@ -41,12 +42,6 @@ std::chrono::microseconds age_of(const std::string& commit_timestamp) {
       std::chrono::system_clock::from_time_t(timegm(&t)) + std::chrono::microseconds{micros};
   return std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::system_clock::now() - at));
-}
-
-std::string quoted(const std::string& name) {
-  std::string out = "\"";
-  for (const char c : name) out += c == '"' ? std::string{"\"\""} : std::string{c};
-  return out + '"';
 }
 
 }  // namespace
@@ -117,6 +112,11 @@ asio::awaitable<result<void>> reader::connect() {
   }
   auto placed = co_await take_place(*history);
   if (!placed) co_return placed.error();
+  is_prepared_ = false;
+  if (!traits->is_pooled) {
+    auto prepared = co_await prepare_reads();
+    if (!prepared) co_return prepared.error();
+  }
   co_await wait_for_room();
   announce_place();
   how_ = "live";
@@ -143,9 +143,32 @@ asio::awaitable<result<void>> reader::take_place(std::shared_ptr<const source_hi
     position_ = position_->in(*history_);
     co_return result<void>{};
   }
-  auto loaded = co_await load_directory();
-  if (loaded && starts_over) sink_.start_over();
-  co_return loaded;
+  auto seen = co_await load_directory(reading_, description_, directory_);
+  if (!seen) co_return seen.error();
+  position_ = position::at(history_->current(), std::make_shared<pg_snapshot>(*std::move(seen)));
+  if (starts_over) sink_.start_over();
+  co_return result<void>{};
+}
+
+/// Planning is most of the cost of an idle read: prepared, with a plan that goes by the index of
+/// transaction ids whatever the statistics say (docs/performance.md).
+asio::awaitable<result<void>> reader::prepare_reads() {
+  std::vector<pg_statement> settings;
+  settings.emplace_back(
+      "SELECT set_config('plan_cache_mode', 'force_generic_plan', false),"
+      " set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),"
+      " set_config('max_parallel_workers_per_gather', '0', false),"
+      " set_config('jit', 'off', false)");
+  auto set = co_await reading_.run(std::move(settings), k_answer_timeout);
+  if (!set) co_return set.error();
+  const auto begin = begin_read();
+  auto header = co_await reading_.prepare("read_header", begin[1].sql, k_answer_timeout);
+  if (!header) co_return header.error();
+  const auto events = select_events(outbox_filter{});
+  auto read = co_await reading_.prepare("read_events", events.sql, k_answer_timeout);
+  if (!read) co_return read.error();
+  is_prepared_ = true;
+  co_return result<void>{};
 }
 
 /// An empty chunk: it tells the shards where the stream stands before the first event.
@@ -153,48 +176,6 @@ void reader::announce_place() {
   auto chunk = std::make_shared<event_chunk>();
   chunk->batch = std::make_shared<batch_span>(batch_span{history_, *position_});
   sink_.deliver(std::move(chunk));
-}
-
-asio::awaitable<result<void>> reader::load_directory() {
-  const auto* sessions = description_.find("public", description_.membership_table);
-  const auto* numbers = description_.find("public", description_.numbers_table);
-  const auto relation = [](const table_description& t) {
-    return quoted(t.schema) + "." + quoted(t.name);
-  };
-  std::vector<pg_statement> exist;
-  exist.emplace_back(
-      "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL",
-      std::vector<std::optional<std::string>>{relation(*sessions), relation(*numbers)});
-  auto there = co_await reading_.run(std::move(exist), k_answer_timeout);
-  if (!there) co_return there.error();
-
-  auto statements = begin_read();
-  statements.emplace_back("SET LOCAL row_security = off");
-  const auto columns = [&](const std::string& a, const std::string& b, const table_description& t,
-                           bool exists) {
-    return exists ? "SELECT " + quoted(a) + ", " + quoted(b) + " FROM " + relation(t)
-                  : std::string{"SELECT NULL, NULL WHERE false"};
-  };
-  statements.emplace_back(columns(description_.membership_session, description_.membership_campaign,
-                                  *sessions, (*there)[0].text(0, 0) == "t"));
-  statements.emplace_back(columns(description_.numbers_session, description_.numbers_number,
-                                  *numbers, (*there)[0].text(0, 1) == "t"));
-  statements.emplace_back("COMMIT");
-  auto rows = co_await reading_.run(std::move(statements), k_rows_timeout);
-  if (!rows) co_return rows.error();
-  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
-  if (!seen) co_return seen.error();
-  directory_.clear();
-  for (int i = 0; i < (*rows)[3].size(); ++i) {
-    directory_.put_session((*rows)[3].text(i, 0), (*rows)[3].at(i, 1));
-  }
-  for (int i = 0; i < (*rows)[4].size(); ++i) {
-    if ((*rows)[4].at(i, 0) && (*rows)[4].at(i, 1)) {
-      directory_.put_number((*rows)[4].text(i, 0), (*rows)[4].text(i, 1));
-    }
-  }
-  position_ = position::at(history_->current(), std::make_shared<pg_snapshot>(*std::move(seen)));
-  co_return result<void>{};
 }
 
 /// Reads, sleeps and reads again until a connection is lost.
@@ -279,12 +260,20 @@ asio::awaitable<result<reader_fsm::action>> reader::wait_for_doorbell(
 /// the last event that was handed over, whatever happens.
 asio::awaitable<result<std::size_t>> reader::read_batch(pg_snapshot& seen) {
   auto statements = begin_read();
-  statements.emplace_back("SET LOCAL enable_seqscan = off");
   outbox_filter all;
   all.after = *position_;
-  statements.push_back(select_events(all));
+  auto events = select_events(all);
+  if (is_prepared_) {
+    statements[1].sql = "read_header";
+    events.sql = "read_events";
+    statements[1].is_prepared = events.is_prepared = true;
+  } else {
+    statements.emplace_back("SET LOCAL enable_seqscan = off");
+  }
+  statements.push_back(std::move(events));
+  const std::size_t streamed = statements.size() - 1;
   statements.emplace_back("COMMIT");
-  auto header = co_await reading_.start_stream(std::move(statements), 3, k_answer_timeout);
+  auto header = co_await reading_.start_stream(std::move(statements), streamed, k_answer_timeout);
   if (!header) co_return header.error();
   auto now = pg_snapshot::parse((*header)[1].text(0, 0));
   if (!now) co_return now.error();

@@ -36,7 +36,7 @@ class reader {
  private:
   boost::asio::awaitable<result<void>> connect();
   boost::asio::awaitable<result<void>> take_place(std::shared_ptr<const source_history> history);
-  boost::asio::awaitable<result<void>> load_directory();
+  boost::asio::awaitable<result<void>> prepare_reads();
   boost::asio::awaitable<result<void>> follow();
   boost::asio::awaitable<result<std::size_t>> read_batch(pg_snapshot& seen);
   boost::asio::awaitable<result<std::size_t>> stream_rows(const event_spans& spans);
@@ -67,6 +67,7 @@ class reader {
   std::string newest_;  ///< commit timestamp of the last event handed over
   unsigned failures_ = 0;
   unsigned silences_ = 0;
+  bool is_prepared_ = false;  ///< the read's statements are, on this connection
   bool is_live_ = false;
   bool is_stopped_ = false;
 };

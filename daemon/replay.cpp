@@ -2,6 +2,7 @@
 
 #include "daemon/metrics.hpp"
 #include "daemon/source_session.hpp"
+#include "daemon/sql_text.hpp"
 #include "protocol/router.hpp"
 
 #include <spdlog/spdlog.h>
@@ -20,13 +21,11 @@ constexpr std::size_t k_page_bytes = 512 * 1024;  // one row more than that is a
 
 /// Tables that a kind of topic carries, as a Postgres array of "schema.table": TRUNCATE has no key.
 std::string carried_tables(const relay_description& description, topic_kind kind) {
-  std::string out = "{";
+  std::vector<std::string> names;
   for (const auto& t : description.tables) {
-    if (!t.carries(kind)) continue;
-    if (out.size() > 1) out += ',';
-    out += t.schema + "." + t.name;
+    if (t.carries(kind)) names.push_back(t.schema + "." + t.name);
   }
-  return out + '}';
+  return text_array(names);
 }
 
 constexpr std::string_view k_truncates =
@@ -65,21 +64,6 @@ result<event> event_of(const pg_rows& rows, int i, const relay_description& desc
        rows.text(i, col_table), rows.text(i, col_operation), rows.at(i, col_record),
        rows.at(i, col_old_record)},
       description);
-}
-
-template <class Sessions>
-std::string session_array(const Sessions& sessions) {
-  std::string out = "{";
-  for (const auto& session : sessions) {
-    if (out.size() > 1) out += ',';
-    out += '"';
-    for (const char c : session) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '"';
-  }
-  return out + '}';
 }
 
 /// "2026-01-02T03:04" and on: Postgres would also take "yesterday".
@@ -140,7 +124,7 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
                               description_.membership_table + " WHERE " +
                               description_.membership_campaign + " = $1 AND " +
                               description_.membership_session + " = ANY($2::text[])",
-                          parameters{campaign, session_array(sessions)});
+                          parameters{campaign, text_array(sessions)});
   // Rows that a cascade deletes come after the DELETE of their session, perhaps behind the place.
   statements.emplace_back(
       "SELECT gone.session_id FROM pgcast.outbox gone WHERE gone.campaign = $1"
@@ -148,7 +132,7 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
       " AND gone.session_id = ANY($2::text[]) AND NOT EXISTS (SELECT FROM public." +
           description_.membership_table + " s WHERE s." + description_.membership_session +
           " = gone.session_id)",
-      parameters{campaign, session_array(sessions), description_.membership_table});
+      parameters{campaign, text_array(sessions), description_.membership_table});
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
   for (int i = 0; i < (*rows)[1].size(); ++i)
@@ -313,7 +297,7 @@ asio::awaitable<result<number_history>> replay::number_since(std::string number,
                           " WHERE " + d.membership_session + " = ANY($1::text[]) ORDER BY " +
                           d.number_order.front() + " DESC NULLS LAST, " + d.membership_session +
                           " LIMIT 1",
-                      parameters{session_array(carriers)});
+                      parameters{text_array(carriers)});
   choose.emplace_back("COMMIT");
   auto chosen = co_await pg.run(std::move(choose), k_page_timeout);
   if (!chosen) co_return chosen.error();

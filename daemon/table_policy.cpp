@@ -1,6 +1,7 @@
 #include "daemon/table_policy.hpp"
 
 #include "daemon/source_session.hpp"
+#include "daemon/sql_text.hpp"
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -54,20 +55,6 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                               WHERE f.provolatile = 'v')))
 FROM relayed t, viewer v)sql";
 
-std::string array_literal(const std::vector<std::string>& names) {
-  std::string out = "{";
-  for (const auto& name : names) {
-    if (out.size() > 1) out += ',';
-    out += '"';
-    for (const char c : name) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '"';
-  }
-  return out + '}';
-}
-
 std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> out;
   while (!text.empty()) {
@@ -76,12 +63,6 @@ std::vector<std::string> split_lines(std::string_view text) {
     text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
   }
   return out;
-}
-
-std::string quoted(const std::string& name) {
-  std::string out = "\"";
-  for (const char c : name) out += c == '"' ? std::string{"\"\""} : std::string{c};
-  return out + '"';
 }
 
 }  // namespace
@@ -114,7 +95,7 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
       std::vector<std::optional<std::string>>{role});
   statements.emplace_back(
       std::string{k_policies},
-      std::vector<std::optional<std::string>>{role, array_literal(schemas), array_literal(names)});
+      std::vector<std::optional<std::string>>{role, text_array(schemas), text_array(names)});
   statements.emplace_back("COMMIT");
   auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
   if (!rows) co_return rows.error();
@@ -141,7 +122,7 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
 std::string decision_sql(const table_policy& policy) {
   return "SELECT coalesce((SELECT (" + policy.expression +
          ") FROM jsonb_populate_record(NULL::" + policy.relation + ", pgcast_row.record) AS " +
-         quoted(policy.name) +
+         quote_identifier(policy.name) +
          "), false) FROM unnest($1::jsonb[]) WITH ORDINALITY AS pgcast_row(record, ordinal)"
          " ORDER BY pgcast_row.ordinal";
 }
