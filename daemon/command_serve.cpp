@@ -134,8 +134,11 @@ class daemon_process : public event_sink {
     std::optional<error> failed;
     spawn(try_source(failed));
     context_.run();
-    if (failed) return *failed;
-    return {};
+    if (!failed) return {};
+    if (failed->code == errc::database_unreachable) {
+      failed->detail += "; start the server, or correct database.url (PGCAST_DATABASE_URL)";
+    }
+    return *failed;
   }
 
   asio::awaitable<void> try_source(std::optional<error>& failed) {

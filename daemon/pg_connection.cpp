@@ -24,11 +24,15 @@ asio::awaitable<void> wait_for(asio::posix::stream_descriptor& descriptor,
 
 constexpr std::chrono::milliseconds k_flush_slice{20};
 
-/// libpq's message without its line ends.
+/// libpq's message on one line.
 std::string one_line(const char* message) {
-  std::string text = message == nullptr ? "" : message;
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  std::replace(text.begin(), text.end(), '\n', ' ');
+  std::string text;
+  for (const char* c = message == nullptr ? "" : message; *c != '\0'; ++c) {
+    const bool is_blank = *c == '\n' || *c == '\t' || *c == ' ';
+    if (!is_blank) text += *c;
+    if (is_blank && !text.empty() && text.back() != ' ') text += ' ';
+  }
+  if (text.ends_with(' ')) text.pop_back();
   return text;
 }
 
