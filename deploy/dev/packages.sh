@@ -15,6 +15,7 @@ reason() {
     postgresql*) echo "the private database" ;;
     nodejs | npm | ca-certificates) echo "the tests with real clients" ;;
     chromium) echo "the tests of the console" ;;
+    pgbouncer) echo "the tests behind a pooler" ;;
     systemd) echo "the test of the unit file" ;;
     *) echo "library" ;;
   esac
@@ -59,6 +60,7 @@ wanted_packages() {
     command -v npm >/dev/null || echo npm
     [[ -r /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     command -v chromium google-chrome >/dev/null || echo chromium
+    [[ -x /usr/sbin/pgbouncer ]] || echo pgbouncer
     command -v systemd-analyze >/dev/null || echo systemd
   fi
 }
@@ -82,10 +84,16 @@ apt() {
     -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Debian's postgresql-15 would start a cluster of its own; the snippet is gone again afterwards.
+# Debian's postgresql-15 would start a cluster of its own, and its pgbouncer a service: the snippet
+# and the mask that keep them from it are gone again afterwards.
 install_packages() {
   local folder=/etc/postgresql-common/createcluster.d snippet had_folder=yes status=0
+  local units=/etc/systemd/system
   snippet=$folder/pgcast.conf
+  if [[ " $* " == *" pgbouncer "* ]]; then
+    as_root mkdir -p "$units"
+    as_root ln -sfn /dev/null "$units/pgbouncer.service"
+  fi
   if [[ " $* " == *" postgresql-"* ]]; then
     [[ -d $folder ]] || had_folder=no
     as_root mkdir -p "$folder"
@@ -95,6 +103,9 @@ install_packages() {
   if [[ " $* " == *" postgresql-"* ]]; then
     as_root rm -f "$snippet"
     [[ $had_folder == yes ]] || as_root rmdir --ignore-fail-on-non-empty "$folder"
+  fi
+  if [[ " $* " == *" pgbouncer "* ]]; then
+    as_root rm -f "$units/pgbouncer.service" "$units/multi-user.target.wants/pgbouncer.service"
   fi
   return "$status"
 }

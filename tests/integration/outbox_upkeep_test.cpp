@@ -172,8 +172,8 @@ TEST_F(outbox_upkeep, Maintain_MakesPartitionsAheadAndDropsExpiredOnes) {
                       "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
                       " JOIN pg_inherits p ON p.inhrelid = i.indexrelid"
                       " WHERE c.relname ~ '^outbox_[0-9]{8}$'"),
-            "21")
-      << "seven indexes a day";
+            "9")
+      << "three indexes a day";
 }
 
 TEST_F(outbox_upkeep, MaintainWhileReadersHoldLocks_SkipsAndGoesOn) {
