@@ -17,12 +17,14 @@ constexpr std::size_t k_kept_sessions = 10'000;  // a class; more are asked agai
 constexpr std::size_t k_kept_rows = 1'000;       // a session and class
 
 constexpr std::size_t k_rows_a_statement = 20;
+constexpr std::chrono::milliseconds k_statement_timeout{2'000};
 
 /// A policy that takes longer than the statement timeout (a row, at worst) hides the row from its
 /// class; without it everybody would wait for ever.
 void begin_decisions(std::vector<pg_statement>& statements) {
   statements.emplace_back("BEGIN READ ONLY");
-  statements.emplace_back("SET LOCAL statement_timeout = '2s'");
+  statements.emplace_back("SET LOCAL statement_timeout = " +
+                          std::to_string(k_statement_timeout.count()));
 }
 
 /// A table whose rows say which campaign or number a session belongs to.
@@ -207,7 +209,9 @@ asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
                             std::vector<std::optional<std::string>>{text_array(records)});
   }
   statements.emplace_back("COMMIT");
-  auto rows = co_await leased->pg().run(std::move(statements), k_answer_timeout);
+  // The server answers a pipeline when all of it is done.
+  const auto timeout = k_answer_timeout + k_statement_timeout * static_cast<int>(groups.size());
+  auto rows = co_await leased->pg().run(std::move(statements), timeout);
   if (!rows && rows.error().code != errc::query_failed) co_return rows.error();
   if (!rows) {
     for (auto& row : open) {

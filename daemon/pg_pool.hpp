@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/experimental/channel.hpp>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct pooled_connection {
   explicit pooled_connection(boost::asio::any_io_executor executor) : pg(std::move(executor)) {}
   pg_connection pg;
   std::shared_ptr<const source_history> history;
+  std::chrono::steady_clock::time_point used_at{};
 };
 
 /// A few connections of one shard for joins, replays and decisions, opened when first needed.
@@ -50,7 +52,8 @@ class pg_pool {
     pooled_connection* connection_ = nullptr;
   };
 
-  /// An open connection. Fails as open_source() does.
+  /// An open connection that answers: one that was idle for a second is asked first, because a
+  /// network that went silent tells nobody. Fails as open_source() does.
   boost::asio::awaitable<result<lease>> acquire();
 
  private:
