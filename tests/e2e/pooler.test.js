@@ -1,0 +1,175 @@
+// Behind a pooler that hides notifications the daemon polls, says so, and loses nothing.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Daemon, use_world } from './fixture/world.js';
+import { sleep, until } from './fixture/process.js';
+import { Pooler } from './fixture/pooler.js';
+import { add_campaign, add_session, say } from './fixture/rows.js';
+import { Writers, committed, difference, k_no_difference, told_once } from './fixture/writers.js';
+
+const world = use_world();
+const k_polls = /polling only: a transaction pooler hides notifications; use session mode/g;
+const k_remedy = /use the pooler's session mode or the server's own address/;
+
+const command = (name, database_url) => new Daemon(database_url).command(name);
+
+describe('a pooler in transaction mode', () => {
+  let pooler;
+  let daemon;
+  before(async () => {
+    pooler = await Pooler.start(world.postgres);
+    daemon = new Daemon(pooler.url());
+    world.daemons.add(daemon);
+    await daemon.run();
+  }, { timeout: 60_000 });
+  after(async () => {
+    await daemon.kill('SIGTERM');
+    await pooler.stop();
+  });
+
+  const watch_all = async (count = 3) => {
+    const campaign = await add_campaign(world);
+    const sessions = [];
+    for (let nth = 0; nth < count; nth += 1) sessions.push(await add_session(world, { campaign }));
+    const topics = [`campaign:${campaign}`, ...sessions.map((session) => `session:${session}`)];
+    const watches = topics.map((topic) => world.client({ daemon }).watch(topic));
+    for (const watch of watches) await watch.snapshot();
+    return { sessions, watches };
+  };
+
+  const assert_complete = async ({ sessions, watches }) => {
+    for (const [at, watch] of watches.entries()) {
+      const wanted = await committed(world, at === 0 ? sessions : [sessions[at - 1]]);
+      const complete = () => difference(told_once(watch), wanted).missing === 0;
+      await until(complete, () => `${watch.topic}: ${JSON.stringify(difference(told_once(watch), wanted))} ${watch.say()}`, 30_000);
+      assert.deepEqual(difference(told_once(watch), wanted), k_no_difference);
+      assert.equal(watch.snapshots.length, 1);
+      assert.equal(watch.statuses.length, 1, 'no client was disconnected');
+    }
+  };
+
+  test('Pooler_Serving_IsAnnouncedOnceAndSoonAfterEachCommit', { timeout: 60_000 }, async (t) => {
+    assert.equal(daemon.process.log().match(k_polls)?.length, 1, daemon.process.log());
+    const session = await add_session(world);
+    const watch = world.client({ daemon }).watch(`session:${session}`);
+    await watch.snapshot();
+    const late = [];
+    for (let nth = 0; nth < 20; nth += 1) {
+      await sleep(Math.random() * 400);
+      const began = performance.now();
+      const id = await say(world, session, 'soon');
+      await watch.event((event) => event.record.id === id);
+      late.push(performance.now() - began);
+    }
+    late.sort((a, b) => a - b);
+    t.diagnostic(`late p50 ${late[10].toFixed(0)} max ${late[19].toFixed(0)} ms`);
+    assert.ok(late[10] < 500 && late[19] < 2500, String(late));
+    assert.equal(daemon.process.log().match(k_polls).length, 1, 'not said again');
+  });
+
+  test('Pooler_Check_WarnsWithTheRemedy', { timeout: 30_000 }, async () => {
+    const { code, text } = await command('check', pooler.url());
+    const line = text.split('\n').find((one) => one.includes('pooler:'));
+    assert.match(line, /^warn {2}pooler: .*transaction mode.*poll/);
+    assert.match(line, k_remedy);
+    assert.equal(code, 0, text);
+    assert.match((await command('check', world.postgres.url('postgres', 'owner'))).text, /^ok {4}pooler: none$/m);
+  });
+
+  test('Pooler_Install_IsRefusedWithTheRemedyAndChangesNothing', { timeout: 60_000 }, async () => {
+    await world.query('CREATE DATABASE untouched');
+    await world.prepare('untouched');
+    const { code, text } = await command('install', pooler.url('untouched'));
+    assert.notEqual(code, 0);
+    assert.match(text, /transaction pooler/);
+    assert.match(text, k_remedy);
+    const [{ there }] = await world.postgres.query("SELECT to_regnamespace('pgcast') IS NOT NULL AS there", [], 'untouched');
+    assert.equal(there, 'f');
+  });
+
+  test('Pooler_ServingWhatIsNotInstalled_SaysSo', { timeout: 30_000 }, async () => {
+    const { code, text } = await command('serve', pooler.url('untouched'));
+    assert.notEqual(code, 0);
+    assert.match(text, /not installed/);
+  });
+
+  test('Pooler_UnderWriters_DeliversTheCommittedSetAndLeavesNoState', { timeout: 60_000 }, async (t) => {
+    const here = await watch_all();
+    const writers = new Writers(world, here.sessions);
+    await sleep(5000);
+    await writers.stop();
+    await assert_complete(here);
+    t.diagnostic(`${here.watches[0].events.length} rows`);
+    const locks = await world.query("SELECT l.* FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND a.client_port IS NOT NULL AND a.application_name LIKE 'pgcast%' AND a.pid <> ALL (SELECT pid FROM pg_stat_activity WHERE query LIKE '%LISTEN%' OR application_name = 'pgcast listener')");
+    assert.deepEqual(locks, [], 'no lock stays on a shared connection');
+  });
+
+  test('Pooler_Resume_MissesNothing', { timeout: 60_000 }, async () => {
+    const session = await add_session(world);
+    const { cursor } = await world.client({ daemon }).watch(`session:${session}`).snapshot();
+    const ids = [];
+    for (let nth = 0; nth < 5; nth += 1) ids.push(await say(world, session, `missed ${nth}`));
+    const watch = world.client({ daemon }).watch(`session:${session}`, { broadcast: { resume: cursor } });
+    await watch.event(() => true, 5);
+    ids.push(await say(world, session, 'live'));
+    await watch.event(() => true, 6);
+    assert.deepEqual(watch.events.map((event) => event.record.id), ids);
+    assert.equal(watch.snapshots.length, 0);
+    const direct = world.client().watch(`session:${session}`, { broadcast: { resume: watch.events[2].cursor } });
+    await direct.event(() => true, 3);
+    assert.deepEqual(direct.events.map((event) => event.record.id), ids.slice(3), 'its cursors are good on a daemon without a pooler');
+  });
+
+  test('Pooler_KilledUnderWriters_DeliversTheCommittedSet', { timeout: 80_000 }, async (t) => {
+    const here = await watch_all();
+    const writers = new Writers(world, here.sessions);
+    for (let nth = 0; nth < 2; nth += 1) {
+      await sleep(1000);
+      await pooler.stop();
+      await until(async () => !(await daemon.is_ready()), 'not ready');
+      await sleep(nth * 2500);
+      await pooler.boot();
+      await until(() => daemon.is_ready(), 'ready again', 15_000);
+    }
+    await sleep(500);
+    await writers.stop();
+    await assert_complete(here);
+    t.diagnostic(`${here.watches[0].events.length} rows`);
+    const codes = here.watches[0].systems.filter((one) => one.extension === 'pgcast').map((one) => one.code);
+    assert.deepEqual(codes.slice(-2), ['source_away', 'source_back']);
+    const late = world.client({ daemon }).watch(`session:${here.sessions[0]}`);
+    await late.snapshot();
+  });
+});
+
+/** A daemon behind a pooler of its own, both gone after the test. */
+async function behind(t, options) {
+  const pooler = await Pooler.start(world.postgres, options);
+  const daemon = new Daemon(pooler.url());
+  t.after(async () => {
+    if (daemon.process) await daemon.kill();
+    await pooler.stop();
+  });
+  return { pooler, daemon };
+}
+
+test('Pooler_WithTwoServerConnectionsForAll_StillServes', { timeout: 60_000 }, async (t) => {
+  const { daemon } = await behind(t, { size: 2 });
+  await daemon.run();
+  const session = await add_session(world);
+  const watches = Array.from({ length: 20 }, () => world.client({ daemon }).watch(`session:${session}`));
+  for (const watch of watches) await watch.snapshot(1, 15_000);
+  const id = await say(world, session, 'hello');
+  for (const watch of watches) assert.equal((await watch.event()).record.id, id);
+  assert.match((await daemon.command('check')).text, /^warn {2}pooler: /m);
+});
+
+test('Pooler_WithOneServerConnectionForAll_StillServes', { timeout: 60_000 }, async (t) => {
+  const { daemon } = await behind(t, { size: 1 });
+  await daemon.run();
+  const session = await add_session(world);
+  const watch = world.client({ daemon }).watch(`session:${session}`);
+  await watch.snapshot(1, 15_000);
+  const id = await say(world, session, 'hello');
+  assert.equal((await watch.event()).record.id, id);
+});
