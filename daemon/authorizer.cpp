@@ -55,7 +55,7 @@ struct authorizer::open_row {
 };
 
 visibility visibility_map::of(const event& e, const viewer_class& viewer) const {
-  if (viewer.sees_everything()) return {true, true};
+  if (viewer.sees_everything()) return {true, true, true};
   const auto found = answers_.find({&e, &viewer});
   return found == answers_.end() ? visibility{} : found->second;
 }

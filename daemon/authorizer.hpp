@@ -44,10 +44,11 @@ class viewer_class {
   std::map<std::string, std::unordered_map<std::string, decision>, std::less<>> decisions_;
 };
 
-/// Which sides of an event a class may see.
+/// Which sides of an event a class may see, and whether with all of their columns.
 struct visibility {
   bool old_row = false;
   bool new_row = false;
+  bool all_columns = true;
 };
 
 /// Answers of one authorizer::decide(), by event and class.

@@ -1,20 +1,17 @@
 #pragma once
 
-#include "daemon/hub.hpp"
-#include "daemon/shard_services.hpp"
+#include "daemon/feed.hpp"
+#include "daemon/topic_feed.hpp"
 #include "protocol/claims.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/join.hpp"
-#include "protocol/seam.hpp"
 #include "protocol/topic.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 namespace pgcast {
 
@@ -25,35 +22,24 @@ class channel_owner {
  public:
   virtual ~channel_owner() = default;
   virtual wire_version version() const = 0;
-  /// `channel_number` 0: not to be dropped when the client is parked.
-  virtual void send(shared_frame frame, std::uint32_t channel_number) = 0;
-  /// Rows of the channel that wait stay there, whatever happens: it goes on behind them.
-  virtual void keep_rows(std::uint32_t channel_number) = 0;
-  /// False while more than half of the client's queue is taken.
+  /// See feed_owner for these.
+  virtual void send(shared_frame frame, std::uint32_t feed_number) = 0;
+  virtual void keep_rows(std::uint32_t feed_number) = 0;
   virtual bool has_room() const = 0;
-  /// Its rows were dropped and what is left still waits: nobody goes live on it now.
   virtual bool is_parked() const = 0;
+  /// A number for a feed, unique among the client's.
+  virtual std::uint32_t next_feed_number() = 0;
   /// The channel has ended by itself (join refused); it is destroyed after this returns.
   virtual void on_channel_ended(channel& c) = 0;
 };
 
-/// One client's joined topic.
+/// One client's joined topic: who joined it under which name, its answers, its broadcasts, and the
+/// feeds of rows that run in it. A topic without rows has no feed.
 ///
-/// | state       | means                                   | an event of the hub is     | next |
-/// |-------------|-----------------------------------------|----------------------------|-------------------|
-/// | joining     | registered, permission and rows asked   | held                       | live,
-/// catching up, ended | | catching up | reads pages of events after a place     | held | live | |
-/// live        | gets what the hub publishes             | sent (the seam may drop it)| parked,
-/// catching up | | parked      | the client was too slow; a place kept   | ignored, read again
-/// later  | catching up       | | ended       | left, refused or the client is gone     | ignored
-/// |                   |
-///
-/// Held events are few (k_held_events); what is over that is read from the outbox instead. Lives
-/// in its shard; a coroutine that outlives the owner finds it ended and stops.
-class channel : public subscriber, public std::enable_shared_from_this<channel> {
+/// Lives in its shard; a coroutine that outlives the owner finds the channel ended and stops.
+class channel : public subscriber, public feed_owner, public std::enable_shared_from_this<channel> {
  public:
   struct identity {
-    std::uint32_t number = 0;  ///< unique among the client's channels, not 0
     topic name;
     std::string wire_topic;         ///< "realtime:session:abc"
     std::string join_ref = "null";  ///< JSON
@@ -68,9 +54,8 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   /// Nothing is sent any more.
   void end();
 
-  /// The client's queue is full: forget what waits, keep the place (`before` is the first row
-  /// event that waits, or nullptr).
-  void park(const position* before);
+  /// The client's queue is full: its rows are about to be dropped.
+  void park(const outbound_queue& waiting);
   /// The client's queue is empty again.
   void unpark();
 
@@ -81,13 +66,30 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
 
   const identity& id() const { return id_; }
   const claims& who() const { return who_; }
-  bool wants_own_broadcasts() const { return request_.broadcast_self; }
-  bool wants_broadcast_acks() const { return request_.broadcast_ack; }
-  bool is_joined() const { return state_ != state::joining && state_ != state::ended; }
+  /// As whom the hub knows this channel's broadcasts.
+  const subscriber* listener() const;
+  bool wants_own_broadcasts() const { return wants_own_broadcasts_; }
+  bool wants_broadcast_acks() const { return wants_broadcast_acks_; }
+  bool is_joined() const { return is_joined_ && owner_ != nullptr; }
+  bool carries_rows() const { return rows_ != nullptr; }
 
-  void on_event(delivery& d) override;
+  // subscriber, of a topic without rows
+
+  void on_event(delivery&) override {}
   void on_broadcast(const shared_frame& frame) override;
-  void on_number_moved(const event& e, const batch_span& span) override;
+  void on_number_moved(const event&, const batch_span&) override {}
+
+  // feed_owner
+
+  wire_version version() const override { return version_; }
+  const std::string& wire_topic() const override { return id_.wire_topic; }
+  void send(shared_frame frame, std::uint32_t feed_number) override;
+  void keep_rows(std::uint32_t feed_number) override;
+  bool has_room() const override;
+  bool is_parked() const override;
+  void refuse_cursor(const error& e) override;
+  void lose_permission() override;
+  void spawn(boost::asio::awaitable<void> work) override;
 
   void push(std::string_view event, std::string_view payload_json);
   /// phx_close (the client does not come back) or phx_error (it joins again): both carry the join
@@ -104,64 +106,24 @@ class channel : public subscriber, public std::enable_shared_from_this<channel> 
   void tell(const system_message& m);
 
  private:
-  enum class state { joining, live, catching_up, parked, ended };
-  struct held_event {
-    std::shared_ptr<const event_chunk> chunk;
-    const event* e;
-    event_view view;
-  };
-
   boost::asio::awaitable<void> run_join(std::string ref, std::shared_ptr<unsigned> running);
   boost::asio::awaitable<void> answer_join(std::string ref);
-  boost::asio::awaitable<void> run_catch_up(position from);
-  boost::asio::awaitable<void> run_follow(position from);
-  boost::asio::awaitable<void> run_renew(std::shared_ptr<viewer_class> viewer);
-  boost::asio::awaitable<void> catch_up(position from);
-  boost::asio::awaitable<std::optional<topic_snapshot>> take_snapshot();
-  boost::asio::awaitable<void> start_from_snapshot();
-  boost::asio::awaitable<void> resume_number(position from);
-  boost::asio::awaitable<void> replay_until(position from, position end);
-  /// Sends the events of a page, of those only what `end` covers (nullptr: all).
-  boost::asio::awaitable<bool> send_page(const replay_page& page, const position* end);
-  boost::asio::awaitable<void> wait_for_room();
-  boost::asio::awaitable<result<position>> resume_place();
-  boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
-
-  void spawn(boost::asio::awaitable<void> work);
-  void register_member();
-  void follow(const std::string& session);
   void answer_joined(const std::string& ref);
   void refuse(const std::string& ref, const error& e);
-  void refuse_cursor(const error& e);
-  void send_snapshot(const topic_snapshot& s);
-  void go_live(position read_up_to);
-  void hold(delivery& d);
-  void forget_held();
-  void start_holding();
-  void lose_permission();
-  void leave_live();
-  std::shared_ptr<const batch_span> own_span(const std::shared_ptr<const batch_span>& span);
-  void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_view view,
-                std::uint32_t channel_number);
-  bool has_ended() const { return state_ == state::ended; }
+  bool has_ended() const { return owner_ == nullptr; }
 
   shard_services& services_;
-  channel_owner* owner_;
+  channel_owner* owner_;  ///< nullptr: ended
   identity id_;
   claims who_;
   std::shared_ptr<viewer_class> viewer_;
-  join_request request_;
-  state state_ = state::joining;
-  subscription membership_;
-  subscription following_;  ///< of `phone:`: its session
-  std::string followed_session_;
-  bool must_look_again_ = false;
-  seam seam_;
-  std::vector<held_event> held_;
-  std::size_t held_chunks_ = 0;
-  bool has_overflowed_ = false;
-  unsigned renewals_ = 0;
-  position parked_at_;
+  wire_version version_;
+  bool is_joined_ = false;
+  bool wants_own_broadcasts_ = false;
+  bool wants_broadcast_acks_ = false;
+  bool wants_presence_ = false;
+  subscription membership_;  ///< of a topic without rows
+  std::unique_ptr<topic_feed> rows_;
 };
 
 }  // namespace pgcast

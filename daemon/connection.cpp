@@ -139,14 +139,14 @@ void connection::on_channel_ended(channel& c) { remove(c); }
 
 void connection::tell(const channel::system_message& m) {
   for (const auto& c : channels_) {
-    if (c->is_joined() && c->id().name.kind != topic_kind::plain) c->tell(m);
+    if (c->is_joined() && c->carries_rows()) c->tell(m);
   }
 }
 
 void connection::start_over() {
   const auto channels = channels_;
   for (const auto& c : channels) {
-    if (c->id().name.kind == topic_kind::plain) continue;
+    if (!c->carries_rows()) continue;
     c->push_end("phx_error", R"({"reason":"the history of the database is a new one"})");
     remove(*c);
   }
@@ -154,9 +154,9 @@ void connection::start_over() {
 
 // ---- output
 
-void connection::send(shared_frame frame, std::uint32_t channel_number) {
+void connection::send(shared_frame frame, std::uint32_t feed_number) {
   if (is_closed() || is_closing_) return;
-  queue_.push(std::move(frame), channel_number);
+  queue_.push(std::move(frame), feed_number);
   if (is_waiting_to_write_) update_pressure();
   if (is_dirty_ || is_waiting_to_write_) return;
   is_dirty_ = true;
@@ -164,8 +164,8 @@ void connection::send(shared_frame frame, std::uint32_t channel_number) {
   services_.dirty.push_back(shared_from_this());
 }
 
-void connection::keep_rows(std::uint32_t channel_number) {
-  queue_.keep_rows(channel_number);
+void connection::keep_rows(std::uint32_t feed_number) {
+  queue_.keep_rows(feed_number);
   update_pressure();
 }
 
@@ -221,11 +221,7 @@ void connection::park() {
   metrics().slow_clients[slow_verdict::parked].add();
   spdlog::info("a client that did not read is parked with {} bytes waiting", queue_.bytes());
   is_parked_ = true;
-  for (const auto& c : channels_) {
-    position before;
-    const bool is_waiting = queue_.first_waiting(c->id().number, before);
-    c->park(is_waiting ? &before : nullptr);
-  }
+  for (const auto& c : channels_) c->park(queue_);
   queue_.drop_rows();
   update_pressure();
 }

@@ -43,10 +43,11 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_closed() const { return !socket_.is_open(); }
 
   wire_version version() const override { return version_; }
-  void send(shared_frame frame, std::uint32_t channel_number) override;
+  void send(shared_frame frame, std::uint32_t feed_number) override;
   bool has_room() const override;
-  void keep_rows(std::uint32_t channel_number) override;
+  void keep_rows(std::uint32_t feed_number) override;
   bool is_parked() const override { return is_parked_; }
+  std::uint32_t next_feed_number() override { return next_feed_++; }
   void on_channel_ended(channel& c) override;
 
  private:
@@ -80,7 +81,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_parked_ = false;
   bool is_pinged_ = false;
   bool is_input_paused_ = false;  ///< its answers or joins wait: nothing more is read from it
-  std::uint32_t next_channel_ = 1;
+  std::uint32_t next_feed_ = 1;
   claims who_;
   frame_parser parser_;
   outbound_queue queue_;

@@ -124,7 +124,7 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::unauthorized].add();
     return reply_error(m, "InvalidJWTToken: Token has expired");
   }
-  channel::identity id{next_channel_++, *std::move(name), m.topic, m.join_ref};
+  channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
   channels_.back()->join(*std::move(request), m.ref, running_joins_);
@@ -159,7 +159,7 @@ void connection::on_broadcast(channel& c, const client_message& m) {
   }
   if (!c.is_joined()) return;
   const bool wants_ack = c.wants_broadcast_acks();
-  if (!c.wants_own_broadcasts()) b.sender = static_cast<subscriber*>(&c);
+  if (!c.wants_own_broadcasts()) b.sender = c.listener();
   services_.broadcast(std::move(b));
   if (wants_ack) reply(m, "ok", "{}");
 }

@@ -101,11 +101,11 @@ class encoded_event {
 
 class group_delivery : public delivery {
  public:
-  group_delivery(encoded_event& encoded, const audience& as, event_view view)
-      : encoded_(encoded), as_(as), view_(view) {}
+  group_delivery(encoded_event& encoded, const audience& as, event_sides sides, event_view view)
+      : encoded_(encoded), as_(as), sides_(sides), view_(view) {}
   const std::shared_ptr<const event_chunk>& chunk() const override { return encoded_.chunk(); }
   const event& changed() const override { return encoded_.changed(); }
-  event_view view() const override { return view_; }
+  event_sides sides() const override { return sides_; }
   const shared_frame& frame() override {
     if (!is_asked_) frame_ = encoded_.frame(as_, view_);
     is_asked_ = true;
@@ -115,6 +115,7 @@ class group_delivery : public delivery {
  private:
   encoded_event& encoded_;
   const audience& as_;
+  event_sides sides_;
   event_view view_;
   bool is_asked_ = false;
   shared_frame frame_;
@@ -182,11 +183,10 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
   const auto to_topic = [&](entry& topic, bool had_old, bool has_new) {
     for (const auto& g : topic.groups) {
       const auto seen = visible.of(e, *g->as.viewer);
-      const auto view = view_of(e.op, had_old && seen.old_row, has_new && seen.new_row);
-      const bool is_hidden = view == event_view::hidden ||
-                             (view == event_view::truncate && !seen.old_row && !seen.new_row);
-      if (is_hidden) continue;
-      group_delivery d(encoded, g->as, view);
+      const event_sides sides{had_old && seen.old_row, has_new && seen.new_row};
+      const auto view = view_of(e.op, sides);
+      if (view == event_view::hidden || !seen.all_columns) continue;
+      group_delivery d(encoded, g->as, sides, view);
       for (auto* p : g->places) p->who->on_event(d);
     }
   };

@@ -33,7 +33,7 @@ class delivery {
   virtual ~delivery() = default;
   virtual const std::shared_ptr<const event_chunk>& chunk() const = 0;
   virtual const event& changed() const = 0;
-  virtual event_view view() const = 0;
+  virtual event_sides sides() const = 0;
   /// nullptr if the event cannot be encoded (counted and logged once).
   virtual const shared_frame& frame() = 0;
 };

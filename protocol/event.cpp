@@ -149,8 +149,8 @@ result<std::vector<std::string>> raw_values(std::string_view record,
 result<std::string> whole_old_record(const event& e) {
   if (e.op == operation::remove) return e.old_record;
   if (e.op != operation::update) return std::string{};
-  const error unreadable{errc::row_malformed, "the old row of event " + std::to_string(e.id) +
-                                                  " cannot be read"};
+  const error unreadable{errc::row_malformed,
+                         "the old row of event " + std::to_string(e.id) + " cannot be read"};
   ondemand::parser old_parser;
   ondemand::document old_document;
   ondemand::object old_values;
@@ -190,16 +190,20 @@ position batch_span::at(std::uint64_t id) const {
   return p;
 }
 
-event_view view_of(operation op, bool sees_old, bool sees_new) {
+event_view view_of(operation op, event_sides sees) {
   switch (op) {
-    case operation::truncate: return event_view::truncate;
-    case operation::insert: return sees_new ? event_view::insert : event_view::hidden;
-    case operation::remove: return sees_old ? event_view::remove : event_view::hidden;
-    case operation::update: break;
+    case operation::truncate:
+      return sees.old_row || sees.new_row ? event_view::truncate : event_view::hidden;
+    case operation::insert:
+      return sees.new_row ? event_view::insert : event_view::hidden;
+    case operation::remove:
+      return sees.old_row ? event_view::remove : event_view::hidden;
+    case operation::update:
+      break;
   }
-  if (sees_old && sees_new) return event_view::update;
-  if (sees_new) return event_view::insert;
-  return sees_old ? event_view::remove : event_view::hidden;
+  if (sees.old_row && sees.new_row) return event_view::update;
+  if (sees.new_row) return event_view::insert;
+  return sees.old_row ? event_view::remove : event_view::hidden;
 }
 
 result<std::string> encode_event(const event& e, event_view view, std::string_view cursor) {
@@ -208,10 +212,17 @@ result<std::string> encode_event(const event& e, event_view view, std::string_vi
   std::string whole_old;
   std::string_view name;
   switch (view) {
-    case event_view::hidden: return error{errc::row_malformed, "a hidden event has no payload"};
-    case event_view::insert: name = "INSERT", record = e.record; break;
-    case event_view::update: name = "UPDATE", record = e.record, old_record = e.old_record; break;
-    case event_view::truncate: name = "TRUNCATE"; break;
+    case event_view::hidden:
+      return error{errc::row_malformed, "a hidden event has no payload"};
+    case event_view::insert:
+      name = "INSERT", record = e.record;
+      break;
+    case event_view::update:
+      name = "UPDATE", record = e.record, old_record = e.old_record;
+      break;
+    case event_view::truncate:
+      name = "TRUNCATE";
+      break;
     case event_view::remove: {
       auto built = whole_old_record(e);
       if (!built) return built.error();

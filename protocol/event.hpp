@@ -89,8 +89,14 @@ struct event_chunk {
 /// DELETE to it (contract, section 4).
 enum class event_view : std::uint8_t { hidden, insert, update, remove, truncate };
 
-/// Folds topic membership and visibility: `sees_old` / `sees_new` = in the topic and visible.
-event_view view_of(operation op, bool sees_old, bool sees_new);
+/// Which rows of an event a subscriber gets: those that are in its topic and visible to it.
+struct event_sides {
+  bool old_row = false;
+  bool new_row = false;
+};
+
+/// Folds topic membership and visibility into what the subscriber sees.
+event_view view_of(operation op, event_sides sees);
 
 /// The payload of a row event, {"id","cursor","schema",...}, with the row JSON spliced as it came.
 /// `view` is not hidden. Fails with row_malformed if an old row is needed and cannot be built.

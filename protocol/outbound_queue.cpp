@@ -2,10 +2,10 @@
 
 namespace pgcast {
 
-void outbound_queue::push(shared_frame frame, std::uint32_t channel) {
+void outbound_queue::push(shared_frame frame, std::uint32_t feed) {
   bytes_ += frame->bytes.size();
-  if (channel != 0) row_bytes_ += frame->bytes.size();
-  waiting_.push_back({std::move(frame), channel});
+  if (feed != 0) row_bytes_ += frame->bytes.size();
+  waiting_.push_back({std::move(frame), feed});
 }
 
 std::size_t outbound_queue::pieces(std::span<std::string_view> out) const {
@@ -23,7 +23,7 @@ void outbound_queue::consume(std::size_t count) {
   count += sent_of_head_;
   while (head_ < waiting_.size() && count >= waiting_[head_].frame->bytes.size()) {
     count -= waiting_[head_].frame->bytes.size();
-    if (waiting_[head_].channel != 0) row_bytes_ -= waiting_[head_].frame->bytes.size();
+    if (waiting_[head_].feed != 0) row_bytes_ -= waiting_[head_].frame->bytes.size();
     waiting_[head_++].frame.reset();
   }
   sent_of_head_ = count;
@@ -36,21 +36,21 @@ void outbound_queue::consume(std::size_t count) {
   }
 }
 
-bool outbound_queue::first_waiting(std::uint32_t channel, position& before) const {
+bool outbound_queue::first_waiting(std::uint32_t feed, position& before) const {
   for (std::size_t i = head_; i < waiting_.size(); ++i) {
     const auto& e = waiting_[i];
     const bool has_begun = i == head_ && sent_of_head_ > 0;
-    if (e.channel != channel || !e.frame->span || has_begun) continue;
+    if (e.feed != feed || !e.frame->span || has_begun) continue;
     before = e.frame->span->at(e.frame->event_id - 1);
     return true;
   }
   return false;
 }
 
-void outbound_queue::keep_rows(std::uint32_t channel) {
+void outbound_queue::keep_rows(std::uint32_t feed) {
   for (std::size_t i = head_; i < waiting_.size(); ++i) {
-    if (waiting_[i].channel != channel) continue;
-    waiting_[i].channel = 0;
+    if (waiting_[i].feed != feed) continue;
+    waiting_[i].feed = 0;
     row_bytes_ -= waiting_[i].frame->bytes.size();
   }
 }
@@ -60,7 +60,7 @@ std::size_t outbound_queue::drop_rows() {
   std::size_t dropped = 0;
   for (std::size_t i = head_; i < waiting_.size(); ++i) {
     const bool has_begun = i == head_ && sent_of_head_ > 0;
-    if (has_begun || waiting_[i].channel == 0) {
+    if (has_begun || waiting_[i].feed == 0) {
       kept.push_back(std::move(waiting_[i]));
     } else {
       bytes_ -= waiting_[i].frame->bytes.size();

@@ -28,8 +28,8 @@ using shared_frame = std::shared_ptr<const outbound_frame>;
 /// is limited by its owner (limits.queue_bytes); here is only the count. Not thread-safe.
 class outbound_queue {
  public:
-  /// `channel` marks row events of a channel, 0 everything that must not be dropped.
-  void push(shared_frame frame, std::uint32_t channel);
+  /// `feed` marks row events of a feed, 0 everything that must not be dropped.
+  void push(shared_frame frame, std::uint32_t feed);
   bool is_empty() const { return head_ == waiting_.size(); }
   /// Bytes not yet sent.
   std::size_t bytes() const { return bytes_; }
@@ -41,17 +41,17 @@ class outbound_queue {
   /// `count` bytes of those pieces went out.
   void consume(std::size_t count);
 
-  /// The place just before the first waiting row event of `channel`; false if none waits.
-  bool first_waiting(std::uint32_t channel, position& before) const;
-  /// What waits of `channel` must not be dropped any more: it is behind what the channel reads now.
-  void keep_rows(std::uint32_t channel);
+  /// The place just before the first waiting row event of `feed`; false if none waits.
+  bool first_waiting(std::uint32_t feed, position& before) const;
+  /// What waits of `feed` must not be dropped any more: it is behind what the feed reads now.
+  void keep_rows(std::uint32_t feed);
   /// Drops all row events that have not begun to be sent. Returns how many.
   std::size_t drop_rows();
 
  private:
   struct entry {
     shared_frame frame;
-    std::uint32_t channel = 0;
+    std::uint32_t feed = 0;
   };
   std::vector<entry> waiting_;
   std::size_t head_ = 0;

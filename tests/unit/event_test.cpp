@@ -173,10 +173,10 @@ TEST(EventView, IsThatOfTheSidesThatOneSees) {
            row_of_table{operation::remove, true, false, event_view::remove},
            row_of_table{operation::remove, false, true, hidden},
            row_of_table{operation::remove, true, true, event_view::remove},
-           row_of_table{operation::truncate, false, false, truncate},
+           row_of_table{operation::truncate, false, false, hidden},
            row_of_table{operation::truncate, true, true, truncate},
        }) {
-    EXPECT_EQ(view_of(op, sees_old, sees_new), view)
+    EXPECT_EQ(view_of(op, {sees_old, sees_new}), view)
         << static_cast<char>(op) << sees_old << sees_new;
   }
 }
