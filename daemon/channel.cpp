@@ -68,7 +68,8 @@ void channel::spawn(asio::awaitable<void> work) {
 
 // ---- joining
 
-void channel::join(join_request request, std::string ref, std::shared_ptr<unsigned> running) {
+void channel::join(join_request request, std::string ref, std::shared_ptr<unsigned> running,
+                   place_key place) {
   wants_own_broadcasts_ = request.broadcast_self;
   wants_broadcast_acks_ = request.broadcast_ack;
   wants_presence_ = request.presence_enabled;
@@ -81,6 +82,7 @@ void channel::join(join_request request, std::string ref, std::shared_ptr<unsign
   }
   rows_ = std::make_unique<topic_feed>(services_, *this, owner_->next_feed_number(), viewer_,
                                        id_.name, request);
+  if (!place.client_id.empty()) key_ = std::make_unique<place_key>(std::move(place));
   ++*running;
   spawn(run_join(std::move(ref), std::move(running)));
 }
@@ -91,8 +93,16 @@ asio::awaitable<void> channel::run_join(std::string ref, std::shared_ptr<unsigne
 }
 
 asio::awaitable<void> channel::answer_join(std::string ref) {
-  std::optional<position> held;
-  auto prepared = co_await rows_->prepare(std::move(held));
+  std::optional<held_place> held;
+  if (key_) {
+    place_key key = *key_;
+    held = co_await owner_->claim_place(std::move(key));
+    if (has_ended()) co_return;
+  }
+  if (held) acknowledged_ = *held;  // that much the client has, should it drop once more
+  std::optional<position> at;
+  if (held) at = std::move(held->rows);
+  auto prepared = co_await rows_->prepare(std::move(at));
   if (has_ended()) co_return;
   if (!prepared) co_return refuse(ref, prepared.error());
   answer_joined(ref);
@@ -152,11 +162,20 @@ void channel::unpark() {
   if (rows_) rows_->unpark();
 }
 
+void channel::mark_place() {
+  if (rows_) marked_.rows = rows_->place();
+}
+
+void channel::acknowledge_place() {
+  if (marked_.is_somewhere()) acknowledged_ = std::exchange(marked_, {});
+}
+
 // ---- tokens
 
 void channel::renew(claims who) {
   auto viewer = services_.policies.class_of(who.role, who.class_key);
   who_ = std::move(who);
+  if (key_) key_->role = who_.role, key_->sub = who_.sub;
   if (viewer == viewer_ || !rows_) return;
   viewer_ = viewer;
   spawn(rows_->renew(std::move(viewer)));

@@ -4,6 +4,7 @@
 #include "daemon/topic_feed.hpp"
 #include "protocol/claims.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/held_places.hpp"
 #include "protocol/join.hpp"
 #include "protocol/topic.hpp"
 
@@ -29,6 +30,8 @@ class channel_owner {
   virtual bool is_parked() const = 0;
   /// A number for a feed, unique among the client's.
   virtual std::uint32_t next_feed_number() = 0;
+  /// The place that was kept for whom `key` names, once it is certain that nobody else is there.
+  virtual boost::asio::awaitable<std::optional<held_place>> claim_place(place_key key) = 0;
   /// The channel has ended by itself (join refused); it is destroyed after this returns.
   virtual void on_channel_ended(channel& c) = 0;
 };
@@ -50,7 +53,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
 
   /// Registers with the hub, answers the join and starts delivery.
   /// `running` counts the client's joins that still ask the database.
-  void join(join_request request, std::string ref, std::shared_ptr<unsigned> running);
+  /// `place` names the client's place, if one is to be kept for it; "" as client id: none.
+  void join(join_request request, std::string ref, std::shared_ptr<unsigned> running,
+            place_key place);
   /// Nothing is sent any more.
   void end();
 
@@ -58,6 +63,15 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   void park(const outbound_queue& waiting);
   /// The client's queue is empty again.
   void unpark();
+
+  /// What the client has been handed by now is what the next acknowledge_place() is about.
+  void mark_place();
+  /// The client has received all that it had been handed at the last mark_place().
+  void acknowledge_place();
+  /// Rows that were handed over before the mark have been dropped: it means nothing.
+  void forget_mark() { marked_ = {}; }
+  const held_place& acknowledged() const { return acknowledged_; }
+  const place_key* key() const { return key_.get(); }
 
   /// A new token: same rights, other rights (asked again), or none (the channel closes).
   void renew(claims who);
@@ -122,6 +136,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;
   bool wants_presence_ = false;
+  std::unique_ptr<place_key> key_;  ///< nullptr: no place is kept
+  held_place marked_;
+  held_place acknowledged_;
   subscription membership_;  ///< of a topic without rows
   std::unique_ptr<topic_feed> rows_;
 };

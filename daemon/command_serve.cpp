@@ -57,9 +57,13 @@ class daemon_process : public event_sink {
         maintenance_(context_.get_executor(), c),
         signals_(context_, SIGTERM, SIGINT, SIGHUP),
         timer_(context_) {
-    const auto to_all = [this](client_broadcast b) { broadcast(std::move(b)); };
+    const shard::siblings others{
+        [this](client_broadcast b) { broadcast(std::move(b)); },
+        [this](const std::string& client_id) -> shard& {
+          return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
+        }};
     for (unsigned i = 0; i < c.threads; ++i) {
-      shards_.push_back(std::make_unique<shard>(c, recruiting_description(), to_all));
+      shards_.push_back(std::make_unique<shard>(c, recruiting_description(), others));
     }
   }
 

@@ -30,6 +30,8 @@ struct limit_config {
   std::chrono::milliseconds idle{45'000};        ///< a silent peer is pinged, then dropped
   std::chrono::milliseconds slow_client{2'000};  ///< a full queue for this long parks the client
   unsigned database_connections = 2;             ///< a thread, for joins and decisions
+  std::chrono::milliseconds held_place{60'000};  ///< of a dropped client with a client_id
+  std::size_t held_places = 100'000;
 };
 
 /// The whole configuration, valid and immutable.

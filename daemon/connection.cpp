@@ -19,13 +19,14 @@ constexpr auto k_last_words = 5s;
 }  // namespace
 
 connection::connection(shard_services& services, client_socket socket, wire_version version,
-                       claims who)
+                       claims who, std::string client_id)
     : services_(services),
       socket_(std::move(socket)),
       version_(version),
       who_(std::move(who)),
       heard_at_(clock::now()) {
   metrics().connections.add();
+  if (!client_id.empty()) start_places(std::move(client_id));
 }
 
 connection::~connection() {
@@ -99,7 +100,7 @@ void connection::on_message(const frame_parser::step& s) {
     case opcode::ping:
       return send(std::make_shared<const outbound_frame>(make_frame(opcode::pong, s.payload)), 0);
     case opcode::pong:
-      return;
+      return on_pong(s.payload);
     case opcode::close:
       return close(1000, "");
     case opcode::text:
@@ -157,6 +158,7 @@ void connection::start_over() {
 void connection::send(shared_frame frame, std::uint32_t feed_number) {
   if (is_closed() || is_closing_) return;
   queue_.push(std::move(frame), feed_number);
+  has_news_ = true;
   if (is_waiting_to_write_) update_pressure();
   if (is_dirty_ || is_waiting_to_write_) return;
   is_dirty_ = true;
@@ -222,6 +224,7 @@ void connection::park() {
   spdlog::info("a client that did not read is parked with {} bytes waiting", queue_.bytes());
   is_parked_ = true;
   for (const auto& c : channels_) c->park(queue_);
+  void_marks();
   queue_.drop_rows();
   update_pressure();
 }
@@ -246,13 +249,16 @@ void connection::tick(clock::time_point now, wall_time wall) {
       continue;
     }
     const auto expired = channels_[i];
+    hold_place(*expired);  // it joins again with a new token
     expired->expire(wall);
     remove(*expired);
   }
+  refresh_places(now);
 }
 
 void connection::close(std::uint16_t code, std::string_view reason) {
   if (is_closed() || is_closing_) return;
+  void_marks();
   queue_.drop_rows();
   send(std::make_shared<const outbound_frame>(make_close_frame(code, reason)), 0);
   is_closing_ = true;
@@ -263,7 +269,11 @@ void connection::end() {
   socket_.close();
   const auto channels = std::move(channels_);
   channels_ = {};
-  for (const auto& c : channels) c->end();
+  for (const auto& c : channels) {
+    hold_place(*c);
+    c->end();
+  }
+  end_places();
   queue_ = {};
   update_pressure();
 }

@@ -25,7 +25,9 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
  public:
   using clock = std::chrono::steady_clock;
 
-  connection(shard_services& services, client_socket socket, wire_version version, claims who);
+  /// `client_id` "": no places are kept for it.
+  connection(shard_services& services, client_socket socket, wire_version version, claims who,
+             std::string client_id);
   ~connection() override;
 
   /// `early` are bytes that came behind the upgrade request.
@@ -49,8 +51,18 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_parked() const override { return is_parked_; }
   std::uint32_t next_feed_number() override { return next_feed_++; }
   void on_channel_ended(channel& c) override;
+  boost::asio::awaitable<std::optional<held_place>> claim_place(place_key key) override;
 
  private:
+  /// What this connection has asked its client to acknowledge. A pong comes behind everything that
+  /// was sent before its ping, so the client has received that.
+  struct place_keeping {
+    std::string client_id;
+    std::uint64_t pings = 0;
+    std::uint64_t pongs = 0;                       ///< number of the last ping that was answered
+    std::optional<clock::time_point> waits_since;  ///< when the first unanswered ping was sent
+    clock::time_point marked_at{};
+  };
   void wait_for_input();
   void resume_input();
   bool must_pause_input() const;
@@ -58,6 +70,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void take_in(std::span<char> bytes);
   void on_message(const frame_parser::step& s);
   void on_client_message(const client_message& m);
+  void on_pong(std::string_view payload);
   void on_channel_message(channel& c, const client_message& m);
   void on_join(const client_message& m);
   void on_leave(const client_message& m);
@@ -68,6 +81,15 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   channel* find(std::string_view wire_topic);
   void remove(channel& c);
   void park();
+  place_key key_of(const channel& c, const join_request& request) const;
+  bool is_at(const place_key& key) const;
+  boost::asio::awaitable<bool> prove_alive();
+  void ping_for_places();
+  void refresh_places(clock::time_point now);
+  void void_marks();
+  void hold_place(const channel& c);
+  void start_places(std::string client_id);
+  void end_places();
   void end();
   void update_pressure();
 
@@ -80,6 +102,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_full_ = false;  ///< counted in queue_pressure::full_clients
   bool is_parked_ = false;
   bool is_pinged_ = false;
+  bool has_news_ = false;         ///< something was sent since the last ping_for_places()
   bool is_input_paused_ = false;  ///< its answers or joins wait: nothing more is read from it
   std::uint32_t next_feed_ = 1;
   claims who_;
@@ -91,7 +114,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   clock::time_point closing_since_{};
   std::vector<std::shared_ptr<channel>> channels_;
   std::shared_ptr<unsigned> running_joins_ = std::make_shared<unsigned>(0);
-  std::string unread_;  ///< came before the input was paused
+  std::string unread_;                     ///< came before the input was paused
+  std::unique_ptr<place_keeping> places_;  ///< of a client with an id
 };
 
 }  // namespace pgcast

@@ -127,7 +127,8 @@ void connection::on_join(const client_message& m) {
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
-  channels_.back()->join(*std::move(request), m.ref, running_joins_);
+  auto place = key_of(*channels_.back(), *request);
+  channels_.back()->join(*std::move(request), m.ref, running_joins_, std::move(place));
 }
 
 void connection::on_leave(const client_message& m) {

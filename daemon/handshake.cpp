@@ -15,6 +15,8 @@ namespace pgcast {
 namespace http = boost::beast::http;
 namespace {
 
+constexpr std::size_t k_client_id_bytes = 128;
+
 std::string_view header(const http_request& r, std::string_view name) {
   const auto found = r.find({name.data(), name.size()});
   if (found == r.end()) return {};
@@ -139,7 +141,11 @@ boost::system::result<upgrade_request, refused_request> check_upgrade(const http
   if (!version) return malformed(version.error().detail);
   auto who = identify(r, t, c, now);
   if (!who) return who.error();
-  return upgrade_request{*version, *std::move(who), websocket_accept(key)};
+  auto client_id = t.parameter("client_id").value_or("");
+  if (client_id.size() > k_client_id_bytes) {
+    return malformed("client_id is longer than 128 bytes: a random UUID is long enough");
+  }
+  return upgrade_request{*version, *std::move(who), websocket_accept(key), std::move(client_id)};
 }
 
 }  // namespace pgcast

@@ -39,7 +39,8 @@ result<request_target> parse_target(std::string_view target);
 struct upgrade_request {
   wire_version version = wire_version::v1;
   claims who;
-  std::string accept;  ///< Sec-WebSocket-Accept
+  std::string accept;     ///< Sec-WebSocket-Accept
+  std::string client_id;  ///< `client_id` of the query, "" = none
 };
 
 // Pure checks of HTTP requests: bytes in, verdict out.

@@ -204,9 +204,8 @@ asio::awaitable<http_response> answer_request(shard_services& services, const ht
 
 }  // namespace
 
-asio::awaitable<void> serve_http(
-    shard_services& services, client_socket::stream socket,
-    std::function<void(std::shared_ptr<connection>, std::string)> adopt) {
+asio::awaitable<void> serve_http(shard_services& services, client_socket::stream socket,
+                                 std::function<void(upgraded_client)> adopt) {
   const auto& settings = services.settings;
   http_client client(std::move(socket), settings.limits.handshake, settings.limits.header_bytes);
   for (;;) {
@@ -235,10 +234,8 @@ asio::awaitable<void> serve_http(
           upgrade->accept + "\r\n\r\n";
       co_await client.write_text(std::move(switching));
       if (client.has_failed()) co_return;
-      client_socket plain(client.take_socket());
-      adopt(std::make_shared<connection>(services, std::move(plain), upgrade->version,
-                                         std::move(upgrade->who)),
-            client.early_bytes());
+      std::string early = client.early_bytes();
+      adopt({client.take_socket(), *std::move(upgrade), std::move(early)});
       co_return;
     }
     auto reply = co_await answer_request(services, request, *target);

@@ -11,12 +11,18 @@
 
 namespace pgcast {
 
+/// A socket that has become a WebSocket client.
+struct upgraded_client {
+  client_socket::stream socket;
+  upgrade_request upgrade;
+  std::string early;  ///< bytes that came behind the request
+};
+
 /// Answers the requests of one socket until it closes or becomes a WebSocket client, which is then
 /// given to `adopt`: console files at `/`, the snapshot API (its first request) and the upgrade.
 /// Each request is read whole within limits.handshake, headers within limits.header_bytes.
-boost::asio::awaitable<void> serve_http(
-    shard_services& services, client_socket::stream socket,
-    std::function<void(std::shared_ptr<connection>, std::string early)> adopt);
+boost::asio::awaitable<void> serve_http(shard_services& services, client_socket::stream socket,
+                                        std::function<void(upgraded_client)> adopt);
 
 /// The state that the admin listener reports.
 struct readiness {

@@ -56,6 +56,7 @@ constexpr std::string_view k_verdicts[] = {"parked", "closed"};
 constexpr std::string_view k_decisions[] = {"cache", "database"};
 constexpr std::string_view k_polls[] = {"doorbell",       "safety",    "busy",
                                         "falling_asleep", "poll_only", "reconnected"};
+constexpr std::string_view k_places[] = {"held", "resumed", "expired"};
 constexpr std::string_view k_resumes[] = {"ok", "cursor_invalid", "cursor_foreign",
                                           "cursor_too_old", "cursor_ahead"};
 
@@ -100,6 +101,11 @@ const std::vector<metric>& all_metrics() {
       count("pgcast_snapshots_total", "Snapshots sent.", &set::snapshots),
       family("pgcast_resumes_total", "Resumes asked for, by result.", "result", k_resumes,
              &set::resumes),
+      level("pgcast_held_places", "Places of dropped clients that are kept now.",
+            &set::held_places),
+      family("pgcast_held_places_total",
+             "Places of dropped clients with a client_id, by what became of them.", "outcome",
+             k_places, &set::places),
       level("pgcast_outbox_default_partition_rows",
             "Rows in the outbox's default partition; more than 0 means that maintenance is late.",
             &set::outbox_default_partition_rows),

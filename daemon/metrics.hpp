@@ -53,6 +53,7 @@ enum class join_outcome { ok, unauthorized, malformed, limit, unavailable };
 enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
+enum class place_outcome { held, resumed, expired };
 enum class resume_outcome { ok, cursor_invalid, cursor_foreign, cursor_too_old, cursor_ahead };
 
 /// One counter for each value of the enumeration Label; `N` = how many there are.
@@ -90,6 +91,8 @@ struct metric_set {
   gauge queued_frame_bytes;
   counter snapshots;
   counter_family<resume_outcome, 5> resumes;
+  gauge held_places;
+  counter_family<place_outcome, 3> places;
   gauge outbox_default_partition_rows;
 };
 

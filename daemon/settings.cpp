@@ -291,6 +291,13 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(count(
       {"limits.database_connections", "", "database connections a thread, for joins and decisions"},
       1, 64, [](auto& c) -> auto& { return c.limits.database_connections; }));
+  all.push_back(duration(
+      {"limits.held_place", "",
+       "how long the place of a dropped client with a client_id is kept; 0s: not at all"},
+      0s, 1h, [](auto& c) -> auto& { return c.limits.held_place; }));
+  all.push_back(count(
+      {"limits.held_places", "", "places of dropped clients, of all together"}, 0, 10'000'000,
+      [](auto& c) -> auto& { return c.limits.held_places; }));
 }
 
 std::vector<setting> make_settings() {

@@ -1,6 +1,5 @@
 #include "daemon/shard.hpp"
 
-#include "daemon/http.hpp"
 #include "daemon/metrics.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -43,8 +42,7 @@ void die_on_failure(std::exception_ptr failed) {
 
 }  // namespace
 
-shard::shard(const config& c, const relay_description& description,
-             std::function<void(client_broadcast)> to_all)
+shard::shard(const config& c, const relay_description& description, siblings others)
     : work_(context_.get_executor()),
       pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
       deciding_(context_.get_executor(), c.database_url, 1),
@@ -52,6 +50,8 @@ shard::shard(const config& c, const relay_description& description,
       snapshots_(pool_, policies_),
       past_(pool_, description),
       topics_(description),
+      places_(c.limits.held_place, c.limits.held_places / c.threads),
+      others_(std::move(others)),
       services_{context_.get_executor(),
                 c,
                 description,
@@ -60,7 +60,9 @@ shard::shard(const config& c, const relay_description& description,
                 snapshots_,
                 past_,
                 pressure_,
-                std::move(to_all),
+                places_,
+                others_.broadcast,
+                {},
                 {},
                 {},
                 std::vector<char>(k_receive_bytes)},
@@ -96,20 +98,45 @@ void shard::adopt(int descriptor, int family) {
   });
 }
 
-asio::awaitable<void> shard::serve(int descriptor, int family) {
+client_socket::stream shard::open_stream(int descriptor, int family) {
   client_socket::stream socket(context_);
   boost::system::error_code failed;
   socket.assign(asio::generic::stream_protocol{family, family == AF_UNIX ? 0 : IPPROTO_TCP},
                 descriptor, failed);
-  if (failed) co_return;
-  const std::function<void(std::shared_ptr<connection>, std::string)> keep =
-      [this](std::shared_ptr<connection> c, std::string early) {
-        metrics().connections_accepted.add();
-        count_.fetch_add(1, std::memory_order_relaxed);
-        connections_.push_back(c);
-        c->start(std::move(early));
-      };
+  if (failed) ::close(descriptor);
+  return socket;
+}
+
+asio::awaitable<void> shard::serve(int descriptor, int family) {
+  auto socket = open_stream(descriptor, family);
+  if (!socket.is_open()) co_return;
+  const std::function<void(upgraded_client)> keep = [this, family](upgraded_client client) {
+    if (client.upgrade.client_id.empty()) return start_client(std::move(client));
+    boost::system::error_code failed;
+    const int freed = client.socket.release(failed);
+    if (failed) return;
+    others_.home_of(client.upgrade.client_id)
+        .welcome(freed, family, std::move(client.upgrade), std::move(client.early));
+  };
   co_await serve_http(services_, std::move(socket), keep);
+}
+
+void shard::welcome(int descriptor, int family, upgrade_request upgrade, std::string early) {
+  asio::post(context_, [this, descriptor, family, upgrade = std::move(upgrade),
+                        early = std::move(early)]() mutable {
+    auto socket = open_stream(descriptor, family);
+    if (socket.is_open()) start_client({std::move(socket), std::move(upgrade), std::move(early)});
+  });
+}
+
+void shard::start_client(upgraded_client client) {
+  auto& u = client.upgrade;
+  const auto c = std::make_shared<connection>(services_, client_socket{std::move(client.socket)},
+                                              u.version, std::move(u.who), std::move(u.client_id));
+  metrics().connections_accepted.add();
+  count_.fetch_add(1, std::memory_order_relaxed);
+  connections_.push_back(c);
+  c->start(std::move(client.early));
 }
 
 void shard::flush() {
@@ -128,6 +155,9 @@ asio::awaitable<void> shard::tick() {
     for (const auto& c : connections_) c->tick(now, wall);
     const auto gone = std::erase_if(connections_, [](const auto& c) { return c->is_closed(); });
     count_.fetch_sub(gone, std::memory_order_relaxed);
+    metrics().places[place_outcome::expired].add(places_.expire(now));
+    metrics().held_places.add(static_cast<std::int64_t>(places_.size()) - counted_places_);
+    counted_places_ = static_cast<std::int64_t>(places_.size());
     if (drain_total_ == 0) continue;
     const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - drain_start_);
     const auto due = drain_duration_.count() <= 0
@@ -157,6 +187,7 @@ void shard::tell(channel::system_message m) {
 
 void shard::start_over() {
   asio::post(context_, [this] {
+    places_.clear();
     for (const auto& c : connections_) c->start_over();
   });
 }

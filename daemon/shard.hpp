@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/connection.hpp"
+#include "daemon/http.hpp"
 #include "daemon/pg_pool.hpp"
 #include "daemon/shard_services.hpp"
 
@@ -20,9 +21,13 @@ namespace pgcast {
 /// from other threads, after start().
 class shard {
  public:
-  /// `to_all` hands a client's broadcast to every shard.
-  shard(const config& c, const relay_description& description,
-        std::function<void(client_broadcast)> to_all);
+  /// The way to the other shards.
+  struct siblings {
+    std::function<void(client_broadcast)> broadcast;  ///< to every shard
+    /// The shard of all clients with that id: there they find their places.
+    std::function<shard&(const std::string& client_id)> home_of;
+  };
+  shard(const config& c, const relay_description& description, siblings others);
   ~shard();
 
   void start();
@@ -31,6 +36,8 @@ class shard {
 
   /// A new client of the public listener.
   void adopt(int descriptor, int family);
+  /// A client after its upgrade, from another shard.
+  void welcome(int descriptor, int family, upgrade_request upgrade, std::string early);
   void deliver(std::shared_ptr<const event_chunk> chunk);
   void broadcast(std::shared_ptr<const client_broadcast> b);
   void start_over();
@@ -48,6 +55,8 @@ class shard {
 
  private:
   boost::asio::awaitable<void> serve(int descriptor, int family);
+  client_socket::stream open_stream(int descriptor, int family);
+  void start_client(upgraded_client client);
   boost::asio::awaitable<void> publish_chunks();
   boost::asio::awaitable<void> publish_chunk(std::shared_ptr<const event_chunk> chunk);
   boost::asio::awaitable<void> tick();
@@ -62,6 +71,8 @@ class shard {
   snapshot_reader snapshots_;
   replay past_;
   hub topics_;
+  held_places places_;
+  siblings others_;
   shard_services services_;
   boost::asio::experimental::channel<void(boost::system::error_code,
                                           std::shared_ptr<const event_chunk>)>
@@ -72,6 +83,7 @@ class shard {
   std::chrono::steady_clock::time_point drain_start_{};
   std::chrono::milliseconds drain_duration_{0};
   std::size_t drain_total_ = 0;
+  std::int64_t counted_places_ = 0;
   std::thread thread_;
 };
 

@@ -5,6 +5,7 @@
 #include "daemon/hub.hpp"
 #include "daemon/replay.hpp"
 #include "daemon/snapshot.hpp"
+#include "protocol/held_places.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 
@@ -12,6 +13,8 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace pgcast {
@@ -34,12 +37,15 @@ struct shard_services {
   snapshot_reader& snapshots;
   replay& past;
   queue_pressure& pressure;
+  held_places& places;
   /// A client's broadcast on its way to the hubs of all shards.
   std::function<void(client_broadcast)> broadcast;
   /// Connections with something to send at the end of this turn (corked sends).
   std::vector<std::shared_ptr<connection>> dirty;
   /// Asks the shard to flush `dirty` soon; called by whoever puts the first one in.
   std::function<void()> flush_soon;
+  /// Connections of clients that named themselves (realtime.params.client_id).
+  std::unordered_map<std::string, std::vector<connection*>> named;
   /// One receive buffer for all connections of the thread.
   std::vector<char> receive_buffer;
 };

@@ -121,6 +121,9 @@ result<join_request> parse_join(std::string_view payload_json) {
     if (key == "user_token") user_token = token_of(value);
   });
   if (out.access_token.empty()) out.access_token = std::move(user_token);
+  for_each_member(document.root(), [&](std::string_view key, json_value value) {
+    if (key == "config") out.options = raw_json(value);
+  });
   return out;
 }
 

@@ -29,6 +29,7 @@ struct join_request {
   snapshot_sizes sizes;  ///< {"snapshot": {"messages": N, ..}}, capped at the defaults
   std::optional<std::string> resume_cursor;  ///< {"resume": "<cursor>"}
   std::optional<std::string> resume_since;   ///< {"resume": {"since": "<ISO time>"}}, unchecked
+  std::string options;                       ///< `config` as it came
 };
 
 /// Reads the payload leniently, as Supabase Realtime does: booleans may be the strings "true" and

@@ -26,7 +26,7 @@ const floors = [
   /* 4  one client */ [['feed']],
   /* 4 */ [['topic_feed']],
   /* 4 */ [['channel']],
-  /* 4 */ [['connection', 'connection_messages']],
+  /* 4 */ [['connection', 'connection_messages', 'connection_places']],
   /* 5 */ [['http']],
   /* 6 */ [['listener']],
   /* 7  wiring */ [['shard']],

@@ -1,0 +1,51 @@
+#include "protocol/held_places.hpp"
+
+#include <initializer_list>
+
+namespace pgcast {
+
+std::string place_key::text() const {
+  std::string out;  // lengths first: no part can pass for another
+  for (const auto* part : {&client_id, &role, &sub, &topic, &join_options}) {
+    out.append(std::to_string(part->size())).append(":").append(*part);
+  }
+  return out;
+}
+
+void held_places::put(const place_key& key, held_place place, clock::time_point now) {
+  if (hold_.count() == 0 || capacity_ == 0 || !place.is_somewhere()) return;
+  take(key, now);
+  if (by_key_.size() >= capacity_) {
+    by_key_.erase(by_age_.front().key);
+    by_age_.pop_front();
+  }
+  by_age_.push_back({key.text(), std::move(place), now + hold_});
+  by_key_.emplace(by_age_.back().key, std::prev(by_age_.end()));
+}
+
+std::optional<held_place> held_places::take(const place_key& key, clock::time_point now) {
+  const auto found = by_key_.find(key.text());
+  if (found == by_key_.end()) return std::nullopt;
+  const auto at = found->second;
+  std::optional<held_place> place;
+  if (at->until > now) place = std::move(at->place);
+  by_key_.erase(found);
+  by_age_.erase(at);
+  return place;
+}
+
+std::size_t held_places::expire(clock::time_point now) {
+  std::size_t count = 0;
+  for (; !by_age_.empty() && by_age_.front().until <= now; ++count) {
+    by_key_.erase(by_age_.front().key);
+    by_age_.pop_front();
+  }
+  return count;
+}
+
+void held_places::clear() {
+  by_key_.clear();
+  by_age_.clear();
+}
+
+}  // namespace pgcast
