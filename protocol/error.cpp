@@ -18,6 +18,8 @@ std::string_view text_code(errc code) {
       return "payload_malformed";
     case errc::topic_missing:
       return "topic_missing";
+    case errc::filter_malformed:
+      return "filter_malformed";
     case errc::token_missing:
       return "token_missing";
     case errc::token_malformed:

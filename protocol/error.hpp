@@ -17,6 +17,7 @@ enum class errc {
   message_malformed = 10,
   payload_malformed = 11,
   topic_missing = 12,
+  filter_malformed = 13,
   // tokens
   token_missing = 20,
   token_malformed = 21,
