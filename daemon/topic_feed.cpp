@@ -112,11 +112,12 @@ asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
   viewer_ = std::move(viewer);
   register_member();
   if (is_phone()) follow(std::string{followed_session_});
-  // What is being decided right now is decided for the old class only: read it again.
+  // What is being decided right now is decided for the old class only: read it (again), also if the
+  // join's own snapshot is older than that.
   if (fsm_.is_live()) {
     position from = *place();
     co_await catch_up(std::move(from));
-  } else if (fsm_.now() == feed_fsm::state::catching_up) {
+  } else {
     fsm_.forget_held();
   }
 }
@@ -227,8 +228,9 @@ asio::awaitable<void> topic_feed::replay_until(position from, position end) {
 
 void topic_feed::on_number_moved(const event& e, const batch_span& span) {
   if (fsm_.is_live()) {
-    position from = *fsm_.place(span.at(e.id));
-    start_reading(fsm_.place(span.at(e.id - 1)));  // the other session's snapshot is still to come
+    position from = *fsm_.place({span.history, span.at(e.id)});
+    start_reading(fsm_.place(
+        {span.history, span.at(e.id - 1)}));  // the other session's snapshot is still to come
     owner_.spawn(run_follow(std::move(from)));
   } else if (!has_ended()) {
     must_look_again_ = true;
