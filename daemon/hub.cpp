@@ -123,7 +123,8 @@ class group_delivery : public delivery {
 
 }  // namespace
 
-hub::hub(const relay_description& description) : description_(description) {}
+hub::hub(const relay_description& description)
+    : description_(description), published_{std::make_shared<source_history>(), {}} {}
 hub::~hub() = default;
 
 subscription hub::subscribe(const std::string& topic, topic_kind kind, audience as,
@@ -220,10 +221,10 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
 }
 
 void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible) {
-  if (chunk->events.empty()) published_ = chunk->batch->start;
+  if (chunk->events.empty()) published_ = *chunk->batch;
   for (const auto& e : chunk->events) {
     publish_event(chunk, e, visible);
-    published_ = chunk->batch->at(e.id);
+    published_ = {chunk->batch->history, chunk->batch->at(e.id)};
   }
 }
 

@@ -92,8 +92,8 @@ class hub {
   void publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible);
   void publish(const client_broadcast& b);
 
-  /// Where publishing stands: everything covered has been handed to the subscribers.
-  const position& published() const { return published_; }
+  /// Where publishing stands: everything that `start` covers has been handed to the subscribers.
+  const batch_span& published() const { return published_; }
 
  private:
   friend class subscription;
@@ -105,7 +105,7 @@ class hub {
 
   const relay_description& description_;
   std::unordered_map<std::string, std::unique_ptr<entry>, string_hash, std::equal_to<>> topics_;
-  position published_;
+  batch_span published_;
 };
 
 }  // namespace pgcast

@@ -229,8 +229,8 @@ asio::awaitable<void> topic_feed::replay_until(position from, position end) {
 void topic_feed::on_number_moved(const event& e, const batch_span& span) {
   if (fsm_.is_live()) {
     position from = *fsm_.place({span.history, span.at(e.id)});
-    start_reading(fsm_.place(
-        {span.history, span.at(e.id - 1)}));  // the other session's snapshot is still to come
+    // The other session's snapshot is still to come.
+    start_reading(fsm_.place({span.history, span.at(e.id - 1)}));
     owner_.spawn(run_follow(std::move(from)));
   } else if (!has_ended()) {
     must_look_again_ = true;

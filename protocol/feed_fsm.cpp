@@ -36,7 +36,8 @@ feed_fsm::verdict feed_fsm::on_event(const std::shared_ptr<const event_chunk>& c
 
 std::shared_ptr<const batch_span> feed_fsm::own_span(
     const std::shared_ptr<const batch_span>& span) const {
-  return std::make_shared<batch_span>(batch_span{span->history, seam_.not_before(span->start)});
+  return std::make_shared<batch_span>(
+      batch_span{span->history, seam_.not_before(span->start, *span->history)});
 }
 
 void feed_fsm::start_reading(std::optional<position> place) {
@@ -75,9 +76,9 @@ std::optional<std::vector<feed_fsm::released_event>> feed_fsm::go_live(position 
 
 void feed_fsm::go_live_at_once() { state_ = state::live; }
 
-bool feed_fsm::park(const position* before, const position& published) {
+bool feed_fsm::park(const position* before, const batch_span& published) {
   if (state_ != state::live) return false;
-  park_at(seam_.not_before(before != nullptr ? *before : published));
+  park_at(seam_.not_before(before != nullptr ? *before : published.start, *published.history));
   return true;
 }
 
@@ -93,7 +94,7 @@ void feed_fsm::end() {
   held_ = {};
 }
 
-std::optional<position> feed_fsm::place(const position& published) const {
+std::optional<position> feed_fsm::place(const batch_span& published) const {
   switch (state_) {
     case state::joining:
     case state::ended:
@@ -104,7 +105,7 @@ std::optional<position> feed_fsm::place(const position& published) const {
     case state::live:
       break;
   }
-  return seam_.not_before(published);
+  return seam_.not_before(published.start, *published.history);
 }
 
 }  // namespace pgcast

@@ -68,14 +68,14 @@ class feed_fsm {
 
   /// The client is too slow. `before` is the place before the first event that still waits for it
   /// (nullptr: none waits), `published` the hub's. False if there was nothing to park.
-  bool park(const position* before, const position& published);
+  bool park(const position* before, const batch_span& published);
   /// Of a client that is parked already: instead of going live.
   void park_at(position place);
   void end();
 
-  /// Up to where the client has been handed everything, given the hub's place; nullopt while it
-  /// lacks its beginning.
-  std::optional<position> place(const position& published) const;
+  /// Up to where the client has been handed everything, given the hub's place (`published.start`);
+  /// nullopt while it lacks its beginning.
+  std::optional<position> place(const batch_span& published) const;
 
  private:
   struct held_event {

@@ -15,11 +15,12 @@ seam::verdict seam::judge(const event& e, const batch_span& span) {
   return read_up_to_->s1->sees(e.xid) ? verdict::drop : verdict::deliver_with_own_cursor;
 }
 
-position seam::not_before(position p) const {
-  if (!read_up_to_ || p.incarnation > read_up_to_->incarnation) return p;
-  const auto& seen = read_up_to_->s1;
-  if (p.incarnation < read_up_to_->incarnation || seen->covers(*p.s2)) return *read_up_to_;
-  if (!p.s1->covers(*seen)) p.s1 = seen;
+position seam::not_before(position p, const source_history& known) const {
+  if (!read_up_to_) return p;
+  auto seen = read_up_to_->in(known);
+  p = p.in(known);
+  if (p.incarnation < seen.incarnation || seen.s1->covers(*p.s2)) return seen;
+  if (!p.s1->covers(*seen.s1)) p.s1 = seen.s1;
   return p;
 }
 

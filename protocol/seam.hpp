@@ -22,8 +22,9 @@ class seam {
   /// Events in the order of the hub. Closes itself with the first batch behind S.
   verdict judge(const event& e, const batch_span& span);
   /// A place of the live tail as this channel may go on from it, the cursors of events that were
-  /// judged deliver_with_own_cursor among them: what S saw stays covered.
-  position not_before(position p) const;
+  /// judged deliver_with_own_cursor among them: what S saw stays covered. `known` is the history
+  /// that the live tail knows: a crash may lie between the two, and S may know of it alone.
+  position not_before(position p, const source_history& known) const;
 
  private:
   std::optional<position> read_up_to_;

@@ -183,7 +183,7 @@ class simulated_channel {
     if (!is_live_) return;
     ids had = shown_;
     for (const auto& [id, cursor] : delivered_) had.insert(id);
-    EXPECT_EQ(read_to_end(db, seam_.not_before(published), topic_),
+    EXPECT_EQ(read_to_end(db, seam_.not_before(published, *db.history()), topic_),
               without(committed(db, topic_), had));
   }
 
@@ -192,7 +192,7 @@ class simulated_channel {
     const auto verdict = seam_.judge(p.e, *p.span);
     if (verdict == seam::verdict::drop) return;
     const bool is_own = verdict == seam::verdict::deliver_with_own_cursor;
-    delivered_.emplace_back(p.e.id, is_own ? seam_.not_before(p.span->at(p.e.id)) : p.span->at(p.e.id));
+    delivered_.emplace_back(p.e.id, is_own ? seam_.not_before(p.span->at(p.e.id), *p.span->history) : p.span->at(p.e.id));
   }
 
   topic_id topic_;

@@ -14,12 +14,16 @@ position at(std::uint32_t life, std::uint64_t xmax, std::vector<std::uint64_t> r
   return position::at(life, std::make_shared<const pg_snapshot>(xmin, xmax, std::move(running)));
 }
 
+source_history two_lives() {
+  source_history h;
+  h.incarnations = {{1, 3}, {2, 90}};
+  return h;
+}
+
 batch_span batch(const position& from, const position& to) {
-  auto h = std::make_shared<source_history>();
-  h->incarnations = {{1, 3}, {2, 90}};
   auto start = from;
   start.s2 = to.s2;
-  return {h, start};
+  return {std::make_shared<source_history>(two_lives()), start};
 }
 
 event change(std::uint64_t xid, std::uint64_t id) {
@@ -40,7 +44,7 @@ TEST(Seam, BatchThatTheSnapshotCuts_IsDeliveredWhereTheSnapshotIsBlind) {
   const auto cut = batch(at(1, 40), at(1, 60));
   EXPECT_EQ(s.judge(change(45, 1), cut), verdict::drop);
   EXPECT_EQ(s.judge(change(42, 2), cut), verdict::deliver_with_own_cursor);
-  const auto cursor = s.not_before(cut.at(2));
+  const auto cursor = s.not_before(cut.at(2), two_lives());
   EXPECT_TRUE(cursor.covers(45, 99)) << "the snapshot showed it";
   EXPECT_TRUE(cursor.covers(42, 2));
   EXPECT_FALSE(cursor.covers(55, 3));
@@ -72,22 +76,43 @@ TEST(Seam, BatchOfAfterACrash_IsJudgedByWhatTheCrashHasLeftOfTheSnapshot) {
 TEST(Seam, PlaceOfTheTail_NeverGoesBehindTheSnapshot) {
   seam s;
   const auto behind = batch(at(1, 20), at(1, 40)).at(7);
-  EXPECT_FALSE(s.not_before(behind).covers(30, 8)) << "not open yet";
+  EXPECT_FALSE(s.not_before(behind, two_lives()).covers(30, 8)) << "not open yet";
   s.open(at(1, 50));
-  EXPECT_TRUE(s.not_before(behind).covers(49, 99));
-  EXPECT_FALSE(s.not_before(behind).covers(50, 1));
-  const auto cut = s.not_before(batch(at(1, 40), at(1, 60)).at(7));
+  EXPECT_TRUE(s.not_before(behind, two_lives()).covers(49, 99));
+  EXPECT_FALSE(s.not_before(behind, two_lives()).covers(50, 1));
+  const auto cut = s.not_before(batch(at(1, 40), at(1, 60)).at(7), two_lives());
   EXPECT_TRUE(cut.covers(49, 99));
   EXPECT_TRUE(cut.covers(55, 7));
   EXPECT_FALSE(cut.covers(55, 8));
   const auto after = batch(at(1, 55), at(1, 60)).at(7);
-  EXPECT_EQ(s.not_before(after).s1, after.s1);
+  EXPECT_EQ(*s.not_before(after, two_lives()).s1, *after.s1);
 }
 
 TEST(Seam, PlaceOfBeforeACrash_BecomesTheSnapshot) {
   seam s;
   s.open(at(2, 95));
-  EXPECT_EQ(s.not_before(batch(at(1, 100), at(1, 120)).at(7)).s1->text(), "95:95:");
+  EXPECT_EQ(s.not_before(batch(at(1, 100), at(1, 120)).at(7), two_lives()).s1->text(), "95:95:");
+}
+
+TEST(Seam, PlaceOfAfterACrash_KeepsWhatTheCrashHasLeftOfTheSnapshot) {
+  seam s;
+  s.open(at(1, 79));
+  const auto announced = s.not_before(at(2, 79, {70, 72}), two_lives());
+  EXPECT_EQ(announced.incarnation, 2U);
+  EXPECT_TRUE(announced.covers(72, 9)) << "the snapshot showed it, no event has told of the crash";
+}
+
+TEST(Seam, PlaceOfBeforeACrashThatALaterEventHasToldOf_StaysBehindWhatWasDelivered) {
+  seam s;
+  s.open(at(1, 50));
+  const auto cut = batch(at(1, 40), at(1, 60));
+  EXPECT_EQ(s.judge(change(55, 7), cut), verdict::deliver_with_own_cursor);
+  const auto before_the_next = cut.at(8);
+  EXPECT_EQ(s.judge(change(91, 99), batch(at(2, 40), at(2, 95))), verdict::deliver_with_own_cursor);
+  const auto place = s.not_before(before_the_next, two_lives());
+  EXPECT_TRUE(place.covers(45, 99));
+  EXPECT_TRUE(place.covers(55, 7)) << "received before the one that waits";
+  EXPECT_FALSE(place.covers(56, 9));
 }
 
 }  // namespace
