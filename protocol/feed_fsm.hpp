@@ -17,13 +17,14 @@ namespace pgcast {
 /// live tail follows. A client that is too slow is parked: only its place is kept, and it reads
 /// again from there. So live tail, resume, seam and parking are the same few steps.
 ///
-/// | state       | means                             | an event of the hub is       | next |
-/// |-------------|-----------------------------------|------------------------------|------------------|
-/// | joining     | registered, nothing read yet      | held                         | reading, live
-/// | | catching up | reads pages of events             | held                         | live,
-/// parked     | | live        | gets what the hub publishes       | delivered (the seam may drop)|
-/// parked, reading  | | parked      | the client was too slow           | ignored, read again later
-/// | reading          | | ended       | left, refused, the client is gone | ignored | |
+/// | state       | means                             | an event of the hub is | next          |
+/// |-------------|-----------------------------------|------------------------|---------------|
+/// | joining     | registered, nothing read yet      | held                   | reading, live |
+/// | catching up | reads pages of events             | held                   | live, parked  |
+/// | live        | gets what the hub publishes       | delivered, or dropped  | parked,       |
+/// |             |                                   | at the seam            | reading       |
+/// | parked      | the client was too slow           | ignored, read later    | reading       |
+/// | ended       | left, refused, the client is gone | ignored                |               |
 ///
 /// Few events are held (k_held_events, k_held_chunks: an event keeps its whole chunk in memory);
 /// what is over that is forgotten and read from the outbox instead. Pure, one object a feed.
@@ -62,8 +63,9 @@ class feed_fsm {
   /// All up to `read_up_to` (s1 = s2, a snapshot) has been handed over: live from here, with the
   /// held events behind it. nullopt if too much was held for that: read on from `read_up_to`.
   std::optional<std::vector<released_event>> go_live(position read_up_to);
-  /// Live behind `published`, the place of a hub that has published nothing since this feed was
-  /// registered: nothing has to be read.
+  /// Live behind the place of a hub that has published nothing since this feed was registered:
+  /// nothing has to be read. Not while the hub's next chunk is being decided: who was registered
+  /// after the questions has no answer in it.
   void go_live_at_once();
 
   /// The client is too slow. `before` is the place before the first event that still waits for it

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,6 +34,7 @@ class simulated_database {
     position next;
     bool is_end = false;
   };
+  using filter = std::function<bool(const row&)>;
   static constexpr unsigned k_keys = 3;
 
   explicit simulated_database(std::uint32_t seed) : random_(seed) {
@@ -40,6 +42,7 @@ class simulated_database {
     history_.cursor_key = "key";
     history_.incarnations = {{1, 3}};
   }
+  virtual ~simulated_database() = default;
 
   std::size_t below(std::size_t limit) { return random_() % limit; }
 
@@ -50,7 +53,7 @@ class simulated_database {
       running_[next_xid_];
       next_xid_ += 1 + (below(8) == 0);  // some ids never write
     } else if (chance < 70) {
-      write();
+      if (!running_.empty()) write(any_running());
     } else if (chance < 99 && !running_.empty()) {
       end(any_running(), chance < 92 ? outcome::commit : outcome::roll_back);
     } else if (chance == 99) {
@@ -79,10 +82,14 @@ class simulated_database {
 
   /// Rows after a place, at most `limit` (0 = all) of one key (nullopt = all).
   page read(position after, std::optional<unsigned> key, std::size_t limit) const {
+    return read(
+        std::move(after), [&](const row& r) { return !key || *key == r.key; }, limit);
+  }
+  page read(position after, const filter& is_wanted, std::size_t limit) const {
     after = after.in(history_);
     std::vector<std::pair<bool, row>> found;
     for (const auto& r : committed_) {
-      if (key && *key != r.key) continue;
+      if (!is_wanted(r)) continue;
       if (!after.covers(r.xid, r.id)) found.emplace_back(!after.s2->sees(r.xid), r);
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
@@ -107,24 +114,30 @@ class simulated_database {
     return out;
   }
 
- private:
+ protected:
   enum class outcome { commit, roll_back };
 
-  std::uint64_t any_running() {
-    return std::next(running_.begin(), static_cast<std::ptrdiff_t>(below(running_.size())))->first;
-  }
-
-  void write() {
-    if (running_.empty()) return;
-    const auto xid = any_running();
+  /// A running transaction writes; `add_row` gives the id.
+  virtual void write(std::uint64_t xid) {
     const auto item = static_cast<unsigned>(below(12));
     for (const auto& [other, rows] : running_) {
       const bool is_locked =
           std::any_of(rows.begin(), rows.end(), [&](const auto& r) { return r.item == item; });
       if (other != xid && is_locked) return;
     }
+    add_row(xid, item % k_keys, item);
+  }
+  std::uint64_t add_row(std::uint64_t xid, unsigned key, unsigned item) {
     next_id_ += 1 + below(3);
-    running_[xid].push_back({next_id_, xid, item % k_keys, item});
+    running_[xid].push_back({next_id_, xid, key, item});
+    return next_id_;
+  }
+  /// A transaction has ended; a crash rolls back all that run.
+  virtual void has_ended(std::uint64_t, outcome) {}
+
+ private:
+  std::uint64_t any_running() {
+    return std::next(running_.begin(), static_cast<std::ptrdiff_t>(below(running_.size())))->first;
   }
 
   void end(std::uint64_t xid, outcome how) {
@@ -134,11 +147,13 @@ class simulated_database {
       if (!rows.empty()) durable_xid_ = std::max(durable_xid_, xid);
     }
     running_.erase(xid);
+    has_ended(xid, how);
     first_unended_ = std::max(first_unended_, xid + 1);
   }
 
   /// Recovery knows ids up to some place in the log, but every one that committed rows.
   void crash() {
+    for (const auto& [xid, rows] : running_) has_ended(xid, outcome::roll_back);
     running_.clear();
     next_xid_ = durable_xid_ + 1 + below(next_xid_ - durable_xid_);
     first_unended_ = next_xid_;
