@@ -80,6 +80,26 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.deepEqual(live.events.map((event) => event.operation), ['INSERT', 'INSERT', 'DELETE', 'INSERT', 'INSERT', 'INSERT']);
     });
 
+    test('Resume_CampaignRowsOfSessionsThatLeftSince_AreTold', async () => {
+      const [here, there] = [await add_campaign(world), await add_campaign(world)];
+      const [leaves, renamed, other] = [await add_session(world, { campaign: here }), await add_session(world, { campaign: here }), await add_session(world, { campaign: there })];
+      const ids = [await say(world, leaves, 'moves'), await say(world, renamed, 'changes')];
+      const live = world.client({ vsn }).watch(`campaign:${here}`);
+      const { cursor } = await live.snapshot();
+      await world.query('UPDATE chat_history SET session_id = $2 WHERE id = $1', [ids[0], other]);
+      await world.query('UPDATE session_info SET campaign = $2 WHERE session_id = $1', [leaves, there]);
+      await world.query('UPDATE chat_history SET message = \'{"text": "changed"}\' WHERE id = $1', [ids[1]]);
+      await world.query('UPDATE session_info SET session_id = $2 WHERE session_id = $1', [renamed, `${renamed} again`]);
+      await live.event(is('session_info', 'UPDATE'));
+      // As if the sessions were older than what is kept.
+      await world.query("DELETE FROM pgcast.outbox WHERE table_name = 'session_info' AND operation = 'I' AND session_id = ANY($1)", [[leaves, renamed]]);
+      const again = world.client({ vsn }).watch(`campaign:${here}`, { broadcast: { resume: cursor } });
+      await again.event(is('session_info', 'UPDATE'));
+      const short = (event) => [event.id, event.table, event.operation];
+      assert.deepEqual(again.events.map(short), live.events.map(short));
+      assert.deepEqual(live.events.map((event) => event.operation), ['DELETE', 'DELETE', 'UPDATE', 'UPDATE']);
+    });
+
     test('Resume_CutAgainAndAgainUnderWriters_DeliversTheCommittedSet', { timeout: 120_000 }, async () => {
       const sessions = [await add_session(world), await add_session(world)];
       const watches = sessions.map((session) => {
