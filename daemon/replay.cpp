@@ -146,6 +146,7 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
     for (const auto& id : {session.before, session.after}) {
       if (!id || !undone.insert(*id).second) continue;
       m.is_member[*id] = session.before == id && where.before == campaign;
+      if (session.before == id) m.was_member.erase(*id);  // there at the place: gone only later
     }
   }
   co_return m;

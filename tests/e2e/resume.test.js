@@ -100,6 +100,23 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.deepEqual(live.events.map((event) => event.operation), ['DELETE', 'DELETE', 'UPDATE', 'UPDATE']);
     });
 
+    test('Resume_CampaignWhoseSessionCameLaterAndIsGone_HasNothingOfItFromBefore', async () => {
+      const [here, there] = [await add_campaign(world), await add_campaign(world)];
+      const session = await add_session(world, { campaign: there });
+      const id = await say(world, session, 'not of here');
+      const live = world.client({ vsn }).watch(`campaign:${here}`);
+      const { cursor } = await live.snapshot();
+      await world.query('DELETE FROM chat_history WHERE id = $1', [id]);
+      await world.query('UPDATE session_info SET campaign = $2 WHERE session_id = $1', [session, here]);
+      await world.query('DELETE FROM session_info WHERE session_id = $1', [session]);
+      await live.event(is('session_info', 'DELETE'));
+      const again = world.client({ vsn }).watch(`campaign:${here}`, { broadcast: { resume: cursor } });
+      await again.event(is('session_info', 'DELETE'));
+      const short = (event) => [event.id, event.table, event.operation];
+      assert.deepEqual(again.events.map(short), live.events.map(short));
+      assert.deepEqual(live.events.map((event) => event.operation), ['INSERT', 'DELETE']);
+    });
+
     test('Resume_CutAgainAndAgainUnderWriters_DeliversTheCommittedSet', { timeout: 120_000 }, async () => {
       const sessions = [await add_session(world), await add_session(world)];
       const watches = sessions.map((session) => {
