@@ -56,7 +56,7 @@ void feed::unpark() {
   if (fsm_.now() != feed_fsm::state::parked) return;
   auto from = *place();
   start_reading(from);
-  owner_.spawn(run_catch_up(std::move(from)));
+  owner_.spawn(come_back(std::move(from)));
 }
 
 // ---- catching up
@@ -73,7 +73,7 @@ void feed::go_live(position read_up_to) {
   for (const auto& r : *released) send_row(r.span, *r.e, r.sides, number_);
 }
 
-asio::awaitable<void> feed::run_catch_up(position from) { co_await catch_up(std::move(from)); }
+asio::awaitable<void> feed::come_back(position from) { co_await catch_up(std::move(from)); }
 
 asio::awaitable<void> feed::has_caught_up(position) { co_return; }
 

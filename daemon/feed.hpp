@@ -74,7 +74,8 @@ class feed : public subscriber {
 
   /// Reads everything after `from`, then goes live; tries again while the database is away.
   boost::asio::awaitable<void> catch_up(position from);
-  boost::asio::awaitable<void> run_catch_up(position from);
+  /// The way back of a parked client.
+  virtual boost::asio::awaitable<void> come_back(position from);
   /// Sends the events of a page, of those only what `end` covers (nullptr: all). False if the
   /// database could not decide: nothing was sent, ask again.
   boost::asio::awaitable<bool> send_page(const replay_page& page, const position* end);

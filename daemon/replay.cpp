@@ -43,13 +43,12 @@ outbox_filter filter_of(const relay_description& description, topic_kind kind,
     return f;
   }
   // All that are in it now, or came or went in what is kept, also under the name they had before.
-  const std::string moved = " FROM pgcast.outbox moved WHERE moved.table_name = '" +
-                            description.membership_table +
-                            "' AND (moved.campaign = $5 OR moved.old_campaign = $5)";
   const std::string sessions =
       "(SELECT " + description.membership_session + " FROM public." + description.membership_table +
-      " WHERE " + description.membership_campaign + " = $5 UNION SELECT moved.session_id" + moved +
-      " UNION SELECT moved.old_session_id" + moved + " AND moved.old_session_id IS NOT NULL)";
+      " WHERE " + description.membership_campaign +
+      " = $5 UNION SELECT unnest(ARRAY[moved.session_id, moved.old_session_id])"
+      " FROM pgcast.outbox moved WHERE moved.table_name = '" +
+      description.membership_table + "' AND (moved.campaign = $5 OR moved.old_campaign = $5))";
   f.where = "campaign = $5 OR old_campaign = $5 OR " + std::string{k_truncates} +
             " OR session_id IN " + sessions +
             " OR (old_session_id IS NOT NULL AND old_session_id IN " + sessions + ")";

@@ -205,6 +205,15 @@ asio::awaitable<void> topic_feed::resume_number(position from) {
   }
 }
 
+/// The number may have moved meanwhile: what its session did after that is not of this topic.
+asio::awaitable<void> topic_feed::come_back(position from) {
+  if (is_phone()) {
+    co_await resume_number(std::move(from));
+  } else {
+    co_await catch_up(std::move(from));
+  }
+}
+
 /// The followed session's events after `from` that `end` covers.
 asio::awaitable<void> topic_feed::replay_until(position from, position end) {
   for (bool is_end = false; !is_end && !has_ended();) {

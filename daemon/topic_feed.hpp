@@ -36,6 +36,7 @@ class topic_feed : public feed {
                 std::uint32_t feed_number) override;
   boost::asio::awaitable<void> start_afresh() override;
   boost::asio::awaitable<void> has_caught_up(position at) override;
+  boost::asio::awaitable<void> come_back(position from) override;
 
   boost::asio::awaitable<result<position>> resume_place();
   boost::asio::awaitable<std::optional<topic_snapshot>> take_snapshot();
