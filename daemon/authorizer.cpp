@@ -60,6 +60,11 @@ visibility visibility_map::of(const event& e, const viewer_class& viewer) const 
   return found == answers_.end() ? visibility{} : found->second;
 }
 
+std::shared_ptr<const table_shapes> visibility_map::shapes_for(const viewer_class& viewer) const {
+  const auto found = shapes_.find(&viewer);
+  return found == shapes_.end() ? nullptr : found->second;
+}
+
 authorizer::authorizer(pg_pool& pool, const relay_description& description, milliseconds cache)
     : pool_(pool), description_(description), cache_(cache) {}
 
@@ -102,10 +107,17 @@ asio::awaitable<result<std::shared_ptr<const role_policies>>> authorizer::polici
   auto read = co_await read_policies(leased->pg(), role, description_);
   if (!read) co_return read.error();
   auto& known = policies_[role];
-  const bool has_changed = known.policies && *known.policies != *read;
-  if (has_changed) forget_decisions(role);
-  known = {std::make_shared<const role_policies>(*std::move(read)), now};
+  known.read_at = now;
+  if (known.policies && *known.policies == *read) co_return known.policies;
+  if (known.policies) forget_decisions(role);
+  known.policies = std::make_shared<const role_policies>(*std::move(read));
   co_return known.policies;
+}
+
+std::shared_ptr<const table_shapes> authorizer::known_shapes(const std::string& role) const {
+  const auto known = policies_.find(role);
+  return known == policies_.end() || !known->second.policies ? nullptr
+                                                             : known->second.policies->shapes;
 }
 
 void authorizer::forget_decisions(const std::string& role) {
@@ -121,7 +133,8 @@ void authorizer::add_side(const question& q, side which, const role_policies& po
   const auto* policy = policies.find(e.schema, e.table);
   auto& answer = out.at(e, *q.viewer);
   bool& visible = which == side::old_row ? answer.old_row : answer.new_row;
-  if (policy == nullptr || !policy->may_select) return;
+  if (policy == nullptr || !policy->may_select_some) return;
+  answer.all_columns = policy->may_select;
   if (policy->sees_every_row || e.op == operation::truncate) {
     visible = true;
     return;
@@ -159,17 +172,23 @@ void authorizer::add_side(const question& q, side which, const role_policies& po
 asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question> questions) {
   visibility_map out;
   std::vector<open_row> open;
+  std::unordered_map<const viewer_class*, std::shared_ptr<const role_policies>> policies_for;
   for (const auto& q : questions) {
-    if (q.viewer->sees_everything()) continue;
+    if (policies_for.contains(q.viewer.get())) continue;
     auto policies = co_await policies_of(q.viewer->role());
     if (!policies && policies.error().code != errc::query_failed) co_return policies.error();
     if (!policies) {
       spdlog::error("nothing is delivered to role {}: {}", q.viewer->role(),
                     policies.error().detail);
-      continue;
     }
-    if (q.e->op != operation::insert) add_side(q, side::old_row, **policies, out, open);
-    if (q.e->op != operation::remove) add_side(q, side::new_row, **policies, out, open);
+    policies_for[q.viewer.get()] = policies ? *policies : nullptr;
+    if (policies) out.put_shapes(*q.viewer, (*policies)->shapes);
+  }
+  for (const auto& q : questions) {
+    const auto& policies = policies_for[q.viewer.get()];
+    if (q.viewer->sees_everything() || !policies) continue;
+    if (q.e->op != operation::insert) add_side(q, side::old_row, *policies, out, open);
+    if (q.e->op != operation::remove) add_side(q, side::new_row, *policies, out, open);
   }
   if (!open.empty()) {
     auto asked = co_await ask(open);

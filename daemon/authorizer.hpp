@@ -56,6 +56,11 @@ class visibility_map {
  public:
   visibility of(const event& e, const viewer_class& viewer) const;
   visibility& at(const event& e, const viewer_class& viewer) { return answers_[{&e, &viewer}]; }
+  /// The tables as a class that was asked about may see them; nullptr for others.
+  std::shared_ptr<const table_shapes> shapes_for(const viewer_class& viewer) const;
+  void put_shapes(const viewer_class& viewer, std::shared_ptr<const table_shapes> shapes) {
+    shapes_[&viewer] = std::move(shapes);
+  }
 
  private:
   using key = std::pair<const event*, const viewer_class*>;
@@ -65,6 +70,7 @@ class visibility_map {
     }
   };
   std::unordered_map<key, visibility, key_hash> answers_;
+  std::unordered_map<const viewer_class*, std::shared_ptr<const table_shapes>> shapes_;
 };
 
 /// Decides what classes of subscribers may see, on the events' own values, under the tables'
@@ -95,6 +101,8 @@ class authorizer {
   /// Grants and policies of the described tables for a role, at most auth.cache old.
   boost::asio::awaitable<result<std::shared_ptr<const role_policies>>> policies_of(
       std::string role);
+  /// The tables as policies_of() last found them; nullptr if it was never asked.
+  std::shared_ptr<const table_shapes> known_shapes(const std::string& role) const;
 
  private:
   enum class side { old_row, new_row };

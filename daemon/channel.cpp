@@ -49,6 +49,7 @@ void channel::end() {
   owner_ = nullptr;
   membership_.reset();
   if (rows_) rows_->end();
+  if (changes_) changes_->end();
 }
 
 void channel::spawn(asio::awaitable<void> work) {
@@ -68,8 +69,8 @@ void channel::spawn(asio::awaitable<void> work) {
 
 // ---- joining
 
-void channel::join(join_request request, std::string ref, std::shared_ptr<unsigned> running,
-                   place_key place) {
+void channel::join(join_request request, std::vector<change_binding> bindings, std::string ref,
+                   std::shared_ptr<unsigned> running, place_key place) {
   wants_own_broadcasts_ = request.broadcast_self;
   wants_broadcast_acks_ = request.broadcast_ack;
   wants_presence_ = request.presence_enabled;
@@ -77,11 +78,15 @@ void channel::join(join_request request, std::string ref, std::shared_ptr<unsign
     audience as{viewer_, version_, id_.wire_topic, audience::part::member};
     membership_ = services_.topics.subscribe(topic_key(id_.name.kind, id_.name.key), id_.name.kind,
                                              std::move(as), *this);
-    answer_joined(ref);
-    return;
+  } else {
+    rows_ = std::make_unique<topic_feed>(services_, *this, owner_->next_feed_number(), viewer_,
+                                         id_.name, request);
   }
-  rows_ = std::make_unique<topic_feed>(services_, *this, owner_->next_feed_number(), viewer_,
-                                       id_.name, request);
+  if (!bindings.empty()) {
+    changes_ = std::make_unique<changes_feed>(services_, *this, owner_->next_feed_number(), viewer_,
+                                              std::move(bindings));
+  }
+  if (!carries_rows()) return answer_joined(ref);
   if (!place.client_id.empty()) key_ = std::make_unique<place_key>(std::move(place));
   ++*running;
   spawn(run_join(std::move(ref), std::move(running)));
@@ -100,26 +105,45 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     if (has_ended()) co_return;
   }
   if (held) acknowledged_ = *held;  // that much the client has, should it drop once more
-  std::optional<position> at;
-  if (held) at = std::move(held->rows);
-  auto prepared = co_await rows_->prepare(std::move(at));
-  if (has_ended()) co_return;
+  result<void> prepared{};
+  if (rows_) {
+    std::optional<position> at;
+    if (held) at = held->rows;
+    prepared = co_await rows_->prepare(std::move(at));
+    if (has_ended()) co_return;
+  }
+  if (prepared && changes_) {
+    std::optional<position> at;
+    if (held) at = held->changes;
+    prepared = co_await changes_->prepare(std::move(at));
+    if (has_ended()) co_return;
+  }
   if (!prepared) co_return refuse(ref, prepared.error());
   answer_joined(ref);
-  co_await rows_->start();
+  if (changes_) spawn(changes_->start());
+  if (rows_) co_await rows_->start();
 }
 
 void channel::answer_joined(const std::string& ref) {
   is_joined_ = true;
   metrics().joins[join_outcome::ok].add();
-  reply(ref, "ok", R"({"postgres_changes":[]})");
+  std::string bindings = "[]";
+  if (changes_) bindings = bindings_reply(changes_->bindings());
+  reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
   if (wants_presence_) push("presence_state", "{}");
+  if (changes_) tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL"});
 }
 
 void channel::refuse(const std::string& ref, const error& e) {
   if (e.code == errc::unauthorized) {
     metrics().joins[join_outcome::unauthorized].add();
     reply(ref, "error", reason_json("Unauthorized: " + e.detail));
+  } else if (e.code == errc::payload_malformed || e.code == errc::filter_malformed) {
+    metrics().joins[join_outcome::malformed].add();
+    reply(ref, "error",
+          reason_json("RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
+                      "parameters: " +
+                      e.detail));
   } else {
     metrics().joins[join_outcome::unavailable].add();
     spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
@@ -156,14 +180,17 @@ bool channel::is_parked() const { return owner_ != nullptr && owner_->is_parked(
 
 void channel::park(const outbound_queue& waiting) {
   if (rows_) rows_->park(waiting);
+  if (changes_) changes_->park(waiting);
 }
 
 void channel::unpark() {
   if (rows_) rows_->unpark();
+  if (changes_) changes_->unpark();
 }
 
 void channel::mark_place() {
   if (rows_) marked_.rows = rows_->place();
+  if (changes_) marked_.changes = changes_->place();
 }
 
 void channel::acknowledge_place() {
@@ -176,9 +203,14 @@ void channel::renew(claims who) {
   auto viewer = services_.policies.class_of(who.role, who.class_key);
   who_ = std::move(who);
   if (key_) key_->role = who_.role, key_->sub = who_.sub;
-  if (viewer == viewer_ || !rows_) return;
+  if (viewer == viewer_) return;
   viewer_ = viewer;
-  spawn(rows_->renew(std::move(viewer)));
+  if (rows_) spawn(rows_->renew(viewer));
+  if (changes_) spawn(changes_->renew(viewer));
+}
+
+void channel::tick() {
+  if (changes_) changes_->refresh();
 }
 
 void channel::refuse_cursor(const error& e) {

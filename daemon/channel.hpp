@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/changes_feed.hpp"
 #include "daemon/feed.hpp"
 #include "daemon/topic_feed.hpp"
 #include "protocol/claims.hpp"
@@ -54,8 +55,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// Registers with the hub, answers the join and starts delivery.
   /// `running` counts the client's joins that still ask the database.
   /// `place` names the client's place, if one is to be kept for it; "" as client id: none.
-  void join(join_request request, std::string ref, std::shared_ptr<unsigned> running,
-            place_key place);
+  void join(join_request request, std::vector<change_binding> bindings, std::string ref,
+            std::shared_ptr<unsigned> running, place_key place);
   /// Nothing is sent any more.
   void end();
 
@@ -85,7 +86,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool wants_own_broadcasts() const { return wants_own_broadcasts_; }
   bool wants_broadcast_acks() const { return wants_broadcast_acks_; }
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
-  bool carries_rows() const { return rows_ != nullptr; }
+  bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
+  /// Called about four times a second.
+  void tick();
 
   // subscriber, of a topic without rows
 
@@ -141,6 +144,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   held_place acknowledged_;
   subscription membership_;  ///< of a topic without rows
   std::unique_ptr<topic_feed> rows_;
+  std::unique_ptr<changes_feed> changes_;
 };
 
 }  // namespace pgcast

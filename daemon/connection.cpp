@@ -245,7 +245,7 @@ void connection::tick(clock::time_point now, wall_time wall) {
   }
   for (std::size_t i = 0; i < channels_.size();) {
     if (channels_[i]->who().expires_at > wall) {
-      ++i;
+      channels_[i++]->tick();
       continue;
     }
     const auto expired = channels_[i];

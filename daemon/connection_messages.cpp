@@ -97,11 +97,10 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::limit].add();
     return reply_error(m, "ChannelRateLimitReached: Too many channels");
   }
-  if (!request->postgres_changes.empty()) {
+  auto bindings = parse_bindings(request->postgres_changes);
+  if (!bindings) {
     metrics().joins[join_outcome::malformed].add();
-    return reply_error(m,
-                       "RealtimeDisabledForConfiguration: postgres_changes is not available on "
-                       "this server yet, join session:, phone: or campaign: topics");
+    return reply_error(m, "RealtimeDisabledForConfiguration: " + bindings.error().detail);
   }
   if (name->name.starts_with("stats:")) {
     metrics().joins[join_outcome::malformed].add();
@@ -128,7 +127,8 @@ void connection::on_join(const client_message& m) {
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
   auto place = key_of(*channels_.back(), *request);
-  channels_.back()->join(*std::move(request), m.ref, running_joins_, std::move(place));
+  channels_.back()->join(*std::move(request), *std::move(bindings), m.ref, running_joins_,
+                         std::move(place));
 }
 
 void connection::on_leave(const client_message& m) {

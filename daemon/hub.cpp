@@ -27,11 +27,15 @@ struct hub::entry {
   std::string key;
   topic_kind kind;
   std::vector<std::unique_ptr<group>> groups;
+  bool is_of_changes = false;
+  std::string indexed_table;  ///< of changes with a value: where it is counted in indexed_
+  std::string indexed_column;
 };
 
 bool audience::is_alike(const audience& other) const {
   return viewer == other.viewer && version == other.version && role == other.role &&
-         wire_topic == other.wire_topic;
+         wire_topic == other.wire_topic && (changes == nullptr) == (other.changes == nullptr) &&
+         (changes == nullptr || changes->identity() == other.changes->identity());
 }
 
 subscription::subscription(subscription&& other) noexcept
@@ -121,6 +125,51 @@ class group_delivery : public delivery {
   shared_frame frame_;
 };
 
+/// The same for subscribers of table changes: all of a group want the same bytes.
+class change_delivery : public delivery {
+ public:
+  change_delivery(const std::shared_ptr<const event_chunk>& chunk, const event& e, event_rows& rows,
+                  const audience& as, event_sides sides)
+      : chunk_(chunk), event_(e), rows_(rows), as_(as), sides_(sides) {}
+  const std::shared_ptr<const event_chunk>& chunk() const override { return chunk_; }
+  const event& changed() const override { return event_; }
+  event_sides sides() const override { return sides_; }
+  const shared_frame& frame() override {
+    if (!is_asked_) frame_ = write();
+    is_asked_ = true;
+    return frame_;
+  }
+
+ private:
+  shared_frame write() const {
+    const auto& span = *chunk_->batch;
+    const auto cursor = encode_cursor(span.at(event_.id), *span.history);
+    std::string bytes;
+    for (const auto& payload : as_.changes->write(event_, rows_, sides_, {}, cursor)) {
+      bytes +=
+          encode_push(as_.version, "null", "null", as_.wire_topic, "postgres_changes", payload);
+    }
+    if (bytes.empty()) return nullptr;
+    return std::make_shared<const outbound_frame>(std::move(bytes), chunk_->batch, event_.id);
+  }
+
+  const std::shared_ptr<const event_chunk>& chunk_;
+  const event& event_;
+  event_rows& rows_;
+  const audience& as_;
+  event_sides sides_;
+  bool is_asked_ = false;
+  shared_frame frame_;
+};
+
+std::string table_key(std::string_view schema, std::string_view table) {
+  return std::string{schema} + '\n' + std::string{table};
+}
+
+std::string value_key(const std::string& table, std::string_view column, std::string_view value) {
+  return table + '\n' + std::string{column} + '\n' + std::string{value};
+}
+
 }  // namespace
 
 hub::hub(const relay_description& description)
@@ -129,8 +178,32 @@ hub::~hub() = default;
 
 subscription hub::subscribe(const std::string& topic, topic_kind kind, audience as,
                             subscriber& who) {
-  auto& slot = topics_[topic];
-  if (!slot) slot = std::make_unique<entry>(entry{topic, kind, {}});
+  return add(topics_, std::make_unique<entry>(entry{topic, kind, {}, false, {}, {}}), std::move(as),
+             who);
+}
+
+subscription hub::subscribe_changes(const change_spec::key& key, audience as, subscriber& who) {
+  const auto table = table_key(key.schema, key.table);
+  auto fresh = std::make_unique<entry>(entry{table, topic_kind::plain, {}, true, {}, {}});
+  if (key.equality) {
+    const auto& column = key.equality->column;
+    fresh->key = value_key(table, column, key.equality->value);
+    fresh->indexed_table = table;
+    fresh->indexed_column = column;
+    if (!changes_.contains(fresh->key)) {
+      auto& columns = indexed_[table];
+      auto known = std::find_if(columns.begin(), columns.end(),
+                                [&](const auto& c) { return c.column.name == column; });
+      if (known == columns.end()) known = columns.insert(columns.end(), {key.column, 0});
+      ++known->count;
+    }
+  }
+  return add(changes_, std::move(fresh), std::move(as), who);
+}
+
+subscription hub::add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who) {
+  auto& slot = among[fresh->key];
+  if (!slot) slot = std::move(fresh);
   auto found = std::find_if(slot->groups.begin(), slot->groups.end(),
                             [&](const auto& g) { return g->as.is_alike(as); });
   if (found == slot->groups.end()) {
@@ -151,8 +224,40 @@ void hub::remove(subscription::place* p) {
   if (places.empty()) {
     std::erase_if(topic->groups, [&](const auto& g) { return g.get() == p->among; });
   }
-  if (topic->groups.empty()) topics_.erase(topics_.find(topic->key));
   delete p;
+  if (!topic->groups.empty()) return;
+  if (!topic->indexed_table.empty()) {
+    auto& columns = indexed_[topic->indexed_table];
+    auto at = std::find_if(columns.begin(), columns.end(),
+                           [&](const auto& c) { return c.column.name == topic->indexed_column; });
+    if (--at->count == 0) columns.erase(at);
+    if (columns.empty()) indexed_.erase(topic->indexed_table);
+  }
+  auto& among = topic->is_of_changes ? changes_ : topics_;
+  among.erase(among.find(topic->key));
+}
+
+/// All under whose key the event falls: its table, its schema, everything, and the values that it
+/// has now or, of a DELETE, had.
+std::vector<const hub::entry*> hub::change_entries(const event& e, event_rows& rows) const {
+  std::vector<const entry*> out;
+  if (changes_.empty() || e.op == operation::truncate) return out;
+  const auto table = table_key(e.schema, e.table);
+  const auto look = [&](std::string_view key) {
+    const auto found = changes_.find(key);
+    if (found != changes_.end()) out.push_back(found->second.get());
+  };
+  look(table);
+  look(table_key(e.schema, "*"));
+  look(table_key("*", e.table));
+  look(table_key("*", "*"));
+  const auto indexed = indexed_.find(table);
+  if (indexed == indexed_.end()) return out;
+  for (const auto& c : indexed->second) {
+    const auto value = canonical_value(rows.compared(), c.column);
+    if (value) look(value_key(table, c.column.name, *value));
+  }
+  return out;
 }
 
 std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const {
@@ -167,6 +272,12 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
       const auto found = topics_.find(r.topic);
       if (found != topics_.end() && found->second->kind != topic_kind::phone)
         ask(e, *found->second);
+    }
+    event_rows rows(e);
+    for (const auto* changes : change_entries(e, rows)) {
+      for (const auto& g : changes->groups) {
+        if (g->as.changes->may_match(e, rows)) out.push_back({&e, g->as.viewer});
+      }
     }
     if (e.op != operation::truncate || e.description == nullptr) continue;
     for (const auto& [key, topic] : topics_) {
@@ -220,10 +331,26 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
   }
 }
 
+void hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                          const visibility_map& visible) {
+  event_rows rows(e);
+  for (const auto* topic : change_entries(e, rows)) {
+    for (const auto& g : topic->groups) {
+      if (auto shapes = visible.shapes_for(*g->as.viewer)) g->as.changes->use(std::move(shapes));
+      const auto seen = visible.of(e, *g->as.viewer);
+      const bool is_seen = e.op == operation::remove ? seen.old_row : seen.new_row;
+      if (!is_seen || !g->as.changes->may_match(e, rows)) continue;
+      change_delivery d(chunk, e, rows, g->as, {seen.old_row, seen.new_row});
+      for (auto* p : g->places) p->who->on_event(d);
+    }
+  }
+}
+
 void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible) {
   if (chunk->events.empty()) published_ = *chunk->batch;
   for (const auto& e : chunk->events) {
     publish_event(chunk, e, visible);
+    publish_changes(chunk, e, visible);
     published_ = {chunk->batch->history, chunk->batch->at(e.id)};
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/authorizer.hpp"
+#include "protocol/change_spec.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/event.hpp"
 #include "protocol/outbound_queue.hpp"
@@ -54,6 +55,7 @@ struct audience {
   wire_version version = wire_version::v2;
   std::string wire_topic;  ///< as the client names it, "realtime:session:abc"
   enum class part { member, follower } role = part::member;  ///< followers get rows, no broadcasts
+  std::shared_ptr<change_spec> changes = nullptr;  ///< of postgres_changes: which, and in what form
 
   bool is_alike(const audience& other) const;
 };
@@ -87,6 +89,10 @@ class hub {
   /// `topic` is a key of topic_key(). `who` outlives the subscription.
   subscription subscribe(const std::string& topic, topic_kind kind, audience as, subscriber& who);
 
+  /// Subscribes to the changes of `as.changes` that come under one of its keys. Who has several
+  /// keys may hear of an event several times in a row.
+  subscription subscribe_changes(const change_spec::key& key, audience as, subscriber& who);
+
   /// Every event of the chunk with every class that subscribes to a topic of it.
   std::vector<authorizer::question> questions(const event_chunk& chunk) const;
   void publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible);
@@ -99,12 +105,26 @@ class hub {
   friend class subscription;
   struct group;
   struct entry;
+  /// Values of which columns subscribers of a table's changes ask for, and how many do.
+  struct indexed_column {
+    table_column column;
+    std::size_t count = 0;
+  };
+  using entries =
+      std::unordered_map<std::string, std::unique_ptr<entry>, string_hash, std::equal_to<>>;
+
   void publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
                      const visibility_map& visible);
+  void publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                       const visibility_map& visible);
+  std::vector<const entry*> change_entries(const event& e, event_rows& rows) const;
+  subscription add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who);
   void remove(subscription::place* p);
 
   const relay_description& description_;
-  std::unordered_map<std::string, std::unique_ptr<entry>, string_hash, std::equal_to<>> topics_;
+  entries topics_;
+  entries changes_;  ///< of postgres_changes, by table, or by table, column and value
+  std::unordered_map<std::string, std::vector<indexed_column>> indexed_;  ///< by table
   batch_span published_;
 };
 

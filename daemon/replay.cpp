@@ -18,6 +18,7 @@ namespace {
 using parameters = std::vector<std::optional<std::string>>;
 constexpr std::chrono::milliseconds k_page_timeout{30'000};
 constexpr std::size_t k_page_bytes = 512 * 1024;  // one row more than that is a page too
+constexpr std::size_t k_own_parameters = 4;       // of select_events()
 
 /// Tables that a kind of topic carries, as a Postgres array of "schema.table": TRUNCATE has no key.
 std::string carried_tables(const relay_description& description, topic_kind kind) {
@@ -61,19 +62,6 @@ result<event> event_of(const pg_rows& rows, int i, const relay_description& desc
        rows.text(i, col_table), rows.text(i, col_operation), rows.at(i, col_record),
        rows.at(i, col_old_record)},
       description);
-}
-
-/// "2026-01-02T03:04" and on: Postgres would also take "yesterday".
-bool is_iso_time(std::string_view text) {
-  constexpr std::string_view form = "dddd-dd-ddTdd:dd";
-  if (text.size() < form.size()) return false;
-  for (std::size_t i = 0; i < form.size(); ++i) {
-    const bool is_digit = text[i] >= '0' && text[i] <= '9';
-    if (form[i] == 'd' ? !is_digit : text[i] != form[i] && !(form[i] == 'T' && text[i] == ' ')) {
-      return false;
-    }
-  }
-  return true;
 }
 
 std::uint64_t to_number(std::string_view text) {
@@ -175,28 +163,41 @@ void replay::route(std::vector<event>& events, topic_kind kind, const std::strin
   }
 }
 
-asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string key, position after,
-                                                  unsigned limit) {
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  auto& pg = leased->pg();
-  const auto history = leased->history();
-  after = after.in(*history);
+/// What one read found, still in its transaction.
+struct replay::found_rows {
+  std::vector<event> events;
+  std::vector<bool> in_first;  ///< of each event: visible in after.s2
+  std::shared_ptr<const source_history> history;
+  position after;
+  std::shared_ptr<const pg_snapshot> seen;
+  bool is_end = false;
+  bool is_last_in_first = false;  ///< the last row, also where it could not be parsed
+  std::uint64_t last_id = 0;
+};
+
+asio::awaitable<result<replay::found_rows>> replay::find(
+    pg_connection& pg, std::shared_ptr<const source_history> history, outbox_filter filter) {
+  found_rows out;
+  out.history = std::move(history);
+  out.after = filter.after = filter.after.in(*out.history);
   auto statements = begin_read();
   statements.emplace_back("SET LOCAL enable_seqscan = off");
-  statements.push_back(select_events(filter_of(description_, kind, key, after, limit)));
+  statements.push_back(select_events(filter));
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
   const auto& found = (*rows)[3];
   auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
   if (!seen) co_return seen.error();
   const auto dropped = to_number((*rows)[1].text(0, 1));
-  const bool is_ahead = after.s2->xmax() > seen->xmax();
+  const bool is_ahead = out.after.s2->xmax() > seen->xmax();
   // What was dropped must have been seen by then: also by transactions that were open at the place.
-  const bool is_too_old = dropped != 0 && !after.s1->covers(seen->clamped(dropped + 1));
-
-  std::vector<event> events;
-  std::vector<bool> in_first;
+  const bool is_too_old = dropped != 0 && !out.after.s1->covers(seen->clamped(dropped + 1));
+  if (is_ahead || is_too_old) {
+    auto ended = co_await commit(pg);
+    if (!ended) co_return ended.error();
+    if (is_ahead) co_return error{errc::cursor_ahead, "the cursor is ahead of the database"};
+    co_return error{errc::cursor_too_old, "events after the cursor are no longer kept"};
+  }
   for (int i = 0; i < found.size(); ++i) {
     auto e = event_of(found, i, description_);
     if (!e || !e->is_parsable) {
@@ -204,46 +205,97 @@ asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string k
       spdlog::error("event {} skipped: its row cannot be parsed", found.text(i, col_id));
       continue;
     }
-    events.push_back(*std::move(e));
-    in_first.push_back(found.text(i, col_in_first_part) == "t");
+    out.events.push_back(*std::move(e));
+    out.in_first.push_back(found.text(i, col_in_first_part) == "t");
   }
+  out.seen = std::make_shared<pg_snapshot>(*std::move(seen));
+  const int last = found.size() - 1;
+  out.is_end = last < 0 || found.text(last, col_is_last) == "t";
+  if (last >= 0) {
+    out.is_last_in_first = found.text(last, col_in_first_part) == "t";
+    out.last_id = to_number(found.text(last, col_id));
+  }
+  co_return out;
+}
+
+asio::awaitable<result<void>> replay::commit(pg_connection& pg) {
+  std::vector<pg_statement> statements;
+  statements.emplace_back("COMMIT");
+  auto ended = co_await pg.run(std::move(statements), k_answer_timeout);
+  if (!ended) co_return ended.error();
+  co_return result<void>{};
+}
+
+replay_page replay::to_page(found_rows found) {
+  position rest = position::at(found.history->current(), found.after.s2);
+  rest.s2 = found.seen;
+  position first = found.after;
+  first.id = 0;
+  const event_spans spans{std::make_shared<batch_span>(batch_span{found.history, first}),
+                          std::make_shared<batch_span>(batch_span{found.history, rest})};
+  replay_page page;
+  page.history = found.history;
+  page.is_end = found.is_end;
+  page.next = position::at(found.history->current(), found.seen);
+  if (!page.is_end) {
+    page.next = (found.is_last_in_first ? spans.first : spans.rest)->at(found.last_id);
+  }
+  for (std::size_t i = 0; i < found.events.size(); ++i) {
+    page.items.push_back(
+        {std::move(found.events[i]), found.in_first[i] ? spans.first : spans.rest});
+  }
+  return page;
+}
+
+asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string key, position after,
+                                                  unsigned limit) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto filter = filter_of(description_, kind, key, after, limit);
+  auto found = co_await find(leased->pg(), leased->history(), std::move(filter));
+  if (!found) co_return found.error();
   membership m;
-  if (kind == topic_kind::campaign && !events.empty() && !is_ahead && !is_too_old) {
-    auto read = co_await read_membership(pg, key, after, events);
+  if (kind == topic_kind::campaign && !found->events.empty()) {
+    auto read = co_await read_membership(leased->pg(), key, found->after, found->events);
     if (!read) co_return read.error();
     m = *std::move(read);
   }
-  std::vector<pg_statement> commit;
-  commit.emplace_back("COMMIT");
-  auto ended = co_await pg.run(std::move(commit), k_answer_timeout);
+  auto ended = co_await commit(leased->pg());
   if (!ended) co_return ended.error();
-  if (is_ahead) co_return error{errc::cursor_ahead, "the cursor is ahead of the database"};
-  if (is_too_old) {
-    co_return error{errc::cursor_too_old, "events after the cursor are no longer kept"};
-  }
-
-  route(events, kind, key, m);
-  const auto now = std::make_shared<pg_snapshot>(*std::move(seen));
-  position rest = position::at(history->current(), after.s2);
-  rest.s2 = now;
-  position first = after;
-  first.id = 0;
-  const event_spans spans{std::make_shared<batch_span>(batch_span{history, first}),
-                          std::make_shared<batch_span>(batch_span{history, rest})};
-  replay_page page;
-  page.history = history;
-  page.is_end = found.size() == 0 || found.text(found.size() - 1, col_is_last) == "t";
-  page.next = position::at(history->current(), now);
-  if (!page.is_end) {
-    const int last = found.size() - 1;
-    const auto& span = found.text(last, col_in_first_part) == "t" ? spans.first : spans.rest;
-    page.next = span->at(to_number(found.text(last, col_id)));
-  }
-  for (std::size_t i = 0; i < events.size(); ++i) {
-    if (events[i].routes.empty() && events[i].op != operation::truncate) continue;
-    page.items.push_back({std::move(events[i]), in_first[i] ? spans.first : spans.rest});
-  }
+  route(found->events, kind, key, m);
+  auto page = to_page(*std::move(found));
+  std::erase_if(page.items, [](const auto& item) {
+    return item.e.routes.empty() && item.e.op != operation::truncate;
+  });
   co_return page;
+}
+
+asio::awaitable<result<replay_page>> replay::read_changes(std::vector<changed_table> tables,
+                                                          position after, unsigned limit) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  outbox_filter filter;
+  filter.after = std::move(after);
+  filter.limit = limit;
+  filter.byte_limit = k_page_bytes;
+  filter.where = "operation <> 'T' AND (false";
+  for (const auto& t : tables) {
+    filter.where += " OR (true";
+    for (const auto& [column, value] :
+         {std::pair{"schema_name", &t.schema}, std::pair{"table_name", &t.table}}) {
+      if (*value == "*") continue;
+      filter.parameters.emplace_back(*value);
+      filter.where.append(" AND ").append(column).append(" = $");
+      filter.where += std::to_string(filter.parameters.size() + k_own_parameters);
+    }
+    filter.where += ")";
+  }
+  filter.where += ")";
+  auto found = co_await find(leased->pg(), leased->history(), std::move(filter));
+  if (!found) co_return found.error();
+  auto ended = co_await commit(leased->pg());
+  if (!ended) co_return ended.error();
+  co_return to_page(*std::move(found));
 }
 
 asio::awaitable<result<number_history>> replay::number_since(std::string number, position after) {
@@ -301,41 +353,6 @@ asio::awaitable<result<number_history>> replay::number_since(std::string number,
   if (!chosen) co_return chosen.error();
   if ((*chosen)[0].size() > 0) out.session_before = (*chosen)[0].text(0, 0);
   co_return out;
-}
-
-asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  co_return decode_cursor(cursor, *leased->history());
-}
-
-asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
-  const error none{errc::cursor_invalid, "resume.since is no ISO time (2026-01-02T03:04:05Z)"};
-  if (!is_iso_time(iso_time)) co_return none;
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  auto statements = begin_read();
-  statements.emplace_back(
-      "SELECT $1::timestamptz > clock_timestamp() + interval '5 s',"  // clocks differ a little
-      " $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
-      " (SELECT dropped_before FROM pgcast.meta)),"
-      // Not behind what is still open: it may have written before that time, and commits after it.
-      " least((SELECT xid FROM pgcast.outbox WHERE at >= $1::timestamptz ORDER BY xid LIMIT 1),"
-      " pg_snapshot_xmin(pg_current_snapshot()))",
-      parameters{iso_time});
-  statements.emplace_back("COMMIT");
-  auto rows = co_await leased->pg().run(std::move(statements), k_page_timeout);
-  if (!rows && rows.error().code == errc::query_failed) co_return none;
-  if (!rows) co_return rows.error();
-  if ((*rows)[2].text(0, 0) == "t") {
-    co_return error{errc::cursor_ahead, "that time is still to come"};
-  }
-  if ((*rows)[2].text(0, 1) == "t") {
-    co_return error{errc::cursor_too_old, "events of that time are not kept"};
-  }
-  const auto first = to_number((*rows)[2].text(0, 2));
-  co_return position::at(leased->history()->current(),
-                         std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
 }
 
 }  // namespace pgcast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/pg_pool.hpp"
+#include "daemon/source_session.hpp"
 #include "protocol/event.hpp"
 #include "protocol/position.hpp"
 #include "protocol/topic.hpp"
@@ -49,6 +50,14 @@ class replay {
   boost::asio::awaitable<result<replay_page>> read(topic_kind kind, std::string key, position after,
                                                    unsigned limit);
 
+  /// Changes of those tables ("*": all tables, all schemas) after a place; no TRUNCATE.
+  struct changed_table {
+    std::string schema;
+    std::string table;
+  };
+  boost::asio::awaitable<result<replay_page>> read_changes(std::vector<changed_table> tables,
+                                                           position after, unsigned limit);
+
   /// Whether a canonical number got another session after a place.
   boost::asio::awaitable<result<number_history>> number_since(std::string number, position after);
 
@@ -60,6 +69,12 @@ class replay {
 
  private:
   struct membership;
+  struct found_rows;
+  boost::asio::awaitable<result<found_rows>> find(pg_connection& pg,
+                                                  std::shared_ptr<const source_history> history,
+                                                  outbox_filter filter);
+  static boost::asio::awaitable<result<void>> commit(pg_connection& pg);
+  static replay_page to_page(found_rows found);
   boost::asio::awaitable<result<membership>> read_membership(pg_connection& pg,
                                                              std::string campaign, position after,
                                                              const std::vector<event>& events);

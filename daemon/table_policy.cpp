@@ -14,7 +14,8 @@ namespace {
 constexpr std::string_view k_policies = R"sql(
 WITH relayed AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, c.relrowsecurity, c.relforcerowsecurity
-  FROM unnest($2::text[], $3::text[]) AS t(schema_name, table_name)
+  FROM (SELECT * FROM unnest($2::text[], $3::text[]) AS d(schema_name, table_name)
+        UNION SELECT r.schema_name, r.table_name FROM pgcast.relation r) AS t
   JOIN pg_namespace n ON n.nspname = t.schema_name
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.table_name
 ), viewer AS (
@@ -53,7 +54,50 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                                                          ':(?:op)?funcid (\d+)', 'g') AS used(id)
                               JOIN pg_proc f ON f.oid = used.id[1]::oid
                               WHERE f.provolatile = 'v')))
-FROM relayed t, viewer v)sql";
+FROM relayed t, viewer v
+ORDER BY 1, 2)sql";
+
+/// One row per column of those tables: as filters compare it (a domain as the type that it is made
+/// of, an enum with its labels) and as clients are told.
+constexpr std::string_view k_columns = R"sql(
+WITH RECURSIVE viewer AS (
+  SELECT r.oid FROM pg_roles r WHERE r.rolname = coalesce(nullif($1, ''), current_user)
+), relayed AS (
+  SELECT c.oid, n.oid AS schema_oid, n.nspname, c.relname, bool_or(t.is_relayed) AS is_relayed
+  FROM (SELECT d.*, false FROM unnest($2::text[], $3::text[]) AS d(schema_name, table_name)
+        UNION SELECT r.schema_name, r.table_name, true FROM pgcast.relation r)
+       AS t(schema_name, table_name, is_relayed)
+  JOIN pg_namespace n ON n.nspname = t.schema_name
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.table_name
+  GROUP BY c.oid, n.oid, n.nspname, c.relname
+), typed AS (
+  SELECT a.attrelid, a.attnum, a.attname, t.oid AS type_oid, t.typname, t.typtype, t.typbasetype
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid IN (SELECT oid FROM relayed) AND a.attnum > 0 AND NOT a.attisdropped
+), based AS (
+  SELECT attrelid, attnum, type_oid, typtype, typbasetype FROM typed
+  UNION ALL
+  SELECT b.attrelid, b.attnum, t.oid, t.typtype, t.typbasetype
+  FROM based b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
+)
+SELECT r.nspname, r.relname, r.is_relayed,
+  has_schema_privilege(v.oid, r.schema_oid, 'USAGE')
+    AND has_table_privilege(v.oid, r.oid, 'SELECT'),
+  c.attname, base.typname, c.typname,
+  has_schema_privilege(v.oid, r.schema_oid, 'USAGE')
+    AND has_column_privilege(v.oid, r.oid, c.attnum, 'SELECT'),
+  EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary
+          AND c.attnum = ANY(i.indkey)),
+  coalesce((SELECT string_agg(e.enumlabel, chr(10) ORDER BY e.enumsortorder) FROM pg_enum e
+            WHERE e.enumtypid = base.oid
+               OR (base.typcategory = 'A' AND e.enumtypid = base.typelem)),
+           '')
+FROM relayed r
+JOIN typed c ON c.attrelid = r.oid
+JOIN based b ON b.attrelid = c.attrelid AND b.attnum = c.attnum AND b.typtype <> 'd'
+JOIN pg_type base ON base.oid = b.type_oid
+CROSS JOIN viewer v
+ORDER BY r.nspname, r.relname, c.attnum)sql";
 
 std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> out;
@@ -61,6 +105,31 @@ std::vector<std::string> split_lines(std::string_view text) {
     const auto end = text.find('\n');
     out.emplace_back(text.substr(0, end));
     text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return out;
+}
+
+table_shapes to_shapes(const pg_rows& rows) {
+  table_shapes out;
+  for (int i = 0; i < rows.size(); ++i) {
+    const bool is_same = !out.tables.empty() && out.tables.back().schema == rows.text(i, 0) &&
+                         out.tables.back().name == rows.text(i, 1);
+    if (!is_same) {
+      table_shape shape;
+      shape.schema = rows.text(i, 0);
+      shape.name = rows.text(i, 1);
+      shape.is_relayed = rows.text(i, 2) == "t";
+      shape.has_table_grant = rows.text(i, 3) == "t";
+      out.tables.push_back(std::move(shape));
+    }
+    shape_column c;
+    c.of.name = rows.text(i, 4);
+    c.of.type = rows.text(i, 5);
+    c.of.labels = split_lines(rows.text(i, 9));
+    c.type_name = rows.text(i, 6);
+    c.is_selectable = rows.text(i, 7) == "t";
+    c.is_key = rows.text(i, 8) == "t";
+    out.tables.back().columns.push_back(std::move(c));
   }
   return out;
 }
@@ -96,6 +165,9 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
   statements.emplace_back(
       std::string{k_policies},
       std::vector<std::optional<std::string>>{role, text_array(schemas), text_array(names)});
+  statements.emplace_back(
+      std::string{k_columns},
+      std::vector<std::optional<std::string>>{role, text_array(schemas), text_array(names)});
   statements.emplace_back("COMMIT");
   auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
   if (!rows) co_return rows.error();
@@ -103,6 +175,7 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
     co_return error{errc::query_failed, "role \"" + role + "\" does not exist in the database"};
   }
   role_policies out;
+  out.shapes = std::make_shared<const table_shapes>(to_shapes((*rows)[4]));
   const auto& found = (*rows)[3];
   for (int i = 0; i < found.size(); ++i) {
     table_policy p;
@@ -110,6 +183,8 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
     p.name = found.text(i, 1);
     p.relation = found.text(i, 2);
     p.may_select = found.text(i, 3) == "t";
+    const auto* shape = out.shapes->find(p.schema, p.name);
+    p.may_select_some = shape != nullptr && shape->is_selectable();
     p.sees_every_row = found.text(i, 4) == "t";
     p.expression = found.text(i, 5);
     p.columns = split_lines(found.text(i, 6));

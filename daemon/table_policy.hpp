@@ -1,11 +1,12 @@
 #pragma once
 
 #include "daemon/pg_connection.hpp"
+#include "protocol/table_shape.hpp"
 #include "protocol/topic.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
-#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct table_policy {
   std::string name;
   std::string relation;              ///< quoted, "public.chat_history"
   bool may_select = false;           ///< SELECT on all its columns
+  bool may_select_some = false;      ///< on one of them at least
   bool sees_every_row = false;       ///< no row-level security for this role
   std::string expression;            ///< the SELECT policies for the role as one boolean expression
   std::vector<std::string> columns;  ///< of this table, that the expression reads
@@ -25,20 +27,23 @@ struct table_policy {
   bool operator==(const table_policy&) const = default;
 };
 
-/// All described tables that exist, for one role.
+/// All described and all relayed tables that exist, for one role.
 struct role_policies {
   std::vector<table_policy> tables;
+  std::shared_ptr<const table_shapes> shapes = std::make_shared<table_shapes>();
 
   const table_policy* find(std::string_view schema, std::string_view name) const;
   /// find() and may_select.
   bool may_select(std::string_view schema, std::string_view name) const;
-  bool operator==(const role_policies&) const = default;
+  bool operator==(const role_policies& other) const {
+    return tables == other.tables && *shapes == *other.shapes;
+  }
 };
 
-/// Reads grants and policies of the description's tables for `role` ("": the
-/// connection's own) from the catalogs. Expressions
-/// are printed with an empty search_path, so they mean the same wherever they are evaluated. Fails
-/// with query_failed, also when the role does not exist.
+/// Reads grants, columns and policies of the description's tables and of those in pgcast.relation
+/// for `role` ("": the connection's own) from the catalogs. Expressions are printed with an empty
+/// search_path, so they mean the same wherever they are evaluated. Fails with query_failed, also
+/// when the role does not exist.
 boost::asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::string role,
                                                             const relay_description& description);
 

@@ -186,6 +186,26 @@ position position::in(const source_history& history) const {
   return out;
 }
 
+position earliest(const std::vector<position>& places) {
+  if (places.size() == 1) return places.front();
+  auto incarnation = places.front().incarnation;
+  std::uint64_t xmax = places.front().s1->xmax();
+  for (const auto& p : places) {
+    incarnation = std::min(incarnation, p.incarnation);
+    xmax = std::min(xmax, p.s1->xmax());
+  }
+  std::vector<std::uint64_t> unseen;
+  for (const auto& p : places) {
+    for (const auto xid : p.s1->running()) {
+      if (xid < xmax) unseen.push_back(xid);
+    }
+  }
+  std::sort(unseen.begin(), unseen.end());
+  unseen.erase(std::unique(unseen.begin(), unseen.end()), unseen.end());
+  const auto xmin = unseen.empty() ? xmax : unseen.front();
+  return position::at(incarnation, std::make_shared<pg_snapshot>(xmin, xmax, std::move(unseen)));
+}
+
 std::string encode_cursor(const position& p, const source_history& history) {
   std::string body = cursor_body(p, history.epoch);
   position shortened = p;

@@ -73,6 +73,10 @@ struct position {
   position in(const source_history& history) const;
 };
 
+/// A place that covers only what each of `places` (one at least) covers: reading from there gives
+/// what any of them lacks.
+position earliest(const std::vector<position>& places);
+
 /// The cursor that clients hold: opaque, base64url, at most 1,024 characters. With so many open
 /// transactions that it would be longer it points a little earlier.
 std::string encode_cursor(const position& p, const source_history& history);

@@ -14,6 +14,8 @@ struct table_column {
   std::string name;
   std::string type;
   std::vector<std::string> labels;  ///< of an enum, or of an array of it, in its order; else empty
+
+  bool operator==(const table_column&) const = default;
 };
 
 enum class sql_kind : std::uint8_t {

@@ -1,0 +1,159 @@
+#include "daemon/changes_feed.hpp"
+
+#include "daemon/metrics.hpp"
+
+namespace pgcast {
+namespace asio = boost::asio;
+
+changes_feed::changes_feed(shard_services& services, feed_owner& owner, std::uint32_t number,
+                           std::shared_ptr<viewer_class> viewer,
+                           std::vector<change_binding> bindings)
+    : feed(services, owner, number, std::move(viewer)),
+      spec_(std::make_shared<change_spec>(std::move(bindings))) {}
+
+void changes_feed::end() {
+  feed::end();
+  places_.clear();
+}
+
+void changes_feed::register_keys() {
+  std::vector<subscription> places;
+  for (const auto& key : spec_->keys()) {
+    audience as{viewer_, owner_.version(), owner_.wire_topic(), audience::part::member, spec_};
+    places.push_back(services_.topics.subscribe_changes(key, std::move(as), *this));
+  }
+  places_ = std::move(places);
+}
+
+// ---- joining
+
+asio::awaitable<result<void>> changes_feed::prepare(std::optional<position> held) {
+  auto policies = co_await services_.policies.policies_of(viewer_->role());
+  if (!policies) co_return policies.error();
+  spec_->use((*policies)->shapes);
+  if (auto good = spec_->check(viewer_->role()); !good) co_return good.error();
+  if (has_ended()) co_return result<void>{};
+  register_keys();
+  co_return co_await read_cursors(held);
+}
+
+/// Where each binding begins. A cursor that cannot be honoured is told, and begins now.
+asio::awaitable<result<void>> changes_feed::read_cursors(const std::optional<position>& held) {
+  const position now = services_.topics.published().start;
+  from_.assign(bindings().size(), std::nullopt);
+  bool has_cursor = false;
+  for (std::size_t i = 0; i < from_.size(); ++i) {
+    const auto& resume = bindings()[i].resume;
+    from_[i] = held;
+    if (!resume || resume->empty()) continue;
+    has_cursor = true;
+    auto place = co_await services_.past.place_of_cursor(*resume);
+    if (has_ended()) co_return result<void>{};
+    if (place) {
+      from_[i] = *std::move(place);
+    } else if (is_cursor_error(place.error().code)) {
+      from_[i] = std::nullopt;
+      refused_.push_back(place.error());
+    } else {
+      co_return place.error();
+    }
+  }
+  if (!has_cursor && !held) {
+    fsm_.go_live_at_once();
+    co_return result<void>{};
+  }
+  for (auto& from : from_) {
+    if (!from) from = now;
+  }
+  co_return result<void>{};
+}
+
+asio::awaitable<void> changes_feed::start() {
+  for (const auto& e : refused_) owner_.refuse_cursor(e);
+  refused_ = {};
+  if (fsm_.is_live()) co_return;
+  metrics().resumes[resume_outcome::ok].add();
+  std::vector<position> places;
+  for (const auto& from : from_) places.push_back(*from);
+  auto from = earliest(places);
+  co_await catch_up(std::move(from));
+}
+
+/// Nothing of before can be had: the client has been told, and goes on from now.
+asio::awaitable<void> changes_feed::start_afresh() {
+  co_await pause(k_first_retry);
+  from_.assign(from_.size(), std::nullopt);
+  if (!has_ended()) co_await catch_up(services_.topics.published().start);
+}
+
+asio::awaitable<void> changes_feed::renew(std::shared_ptr<viewer_class> viewer) {
+  const auto renewal = ++renewals_;
+  auto policies = co_await services_.policies.policies_of(viewer->role());
+  if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
+  auto spec = std::make_shared<change_spec>(bindings());
+  if (policies) spec->use((*policies)->shapes);
+  if (!policies || !spec->check(viewer->role())) {
+    owner_.lose_permission();
+    co_return;
+  }
+  viewer_ = std::move(viewer);
+  spec_ = std::move(spec);
+  register_keys();
+  // What is being decided right now is decided for the old class only: read it again.
+  if (fsm_.is_live()) {
+    position from = *place();
+    co_await catch_up(std::move(from));
+  } else {
+    fsm_.forget_held();
+  }
+}
+
+void changes_feed::refresh() {
+  auto shapes = services_.policies.known_shapes(viewer_->role());
+  if (fsm_.now() == feed_fsm::state::joining || !shapes || !spec_->use(std::move(shapes))) return;
+  register_keys();
+}
+
+// ---- rows
+
+void changes_feed::on_event(delivery& d) {
+  if (d.changed().id == last_event_) return;  // it came under another key as well
+  last_event_ = d.changed().id;
+  feed::on_event(d);
+}
+
+asio::awaitable<result<replay_page>> changes_feed::read_page(position from) {
+  std::vector<replay::changed_table> tables;
+  for (const auto& b : bindings()) tables.push_back({b.schema, b.table});
+  co_return co_await services_.past.read_changes(std::move(tables), std::move(from), k_page_events);
+}
+
+event_sides changes_feed::sides_of(const replay_page::item&, visibility seen) const {
+  return {seen.old_row, seen.new_row};
+}
+
+/// Which bindings have not had the event: each began at a place of its own.
+std::vector<bool> changes_feed::wanted(const batch_span& span, const event& e) {
+  std::vector<bool> out;
+  for (auto& from : from_) {
+    if (from && from->incarnation < span.start.incarnation) from = from->in(*span.history);
+    out.push_back(!from || !from->covers(e.xid, e.id));
+  }
+  return out;
+}
+
+void changes_feed::send_row(const std::shared_ptr<const batch_span>& span, const event& e,
+                            event_sides sides, std::uint32_t feed_number) {
+  event_rows rows(e);
+  const auto cursor = encode_cursor(span->at(e.id), *span->history);
+  std::string bytes;
+  for (const auto& payload : spec_->write(e, rows, sides, wanted(*span, e), cursor)) {
+    bytes += encode_push(owner_.version(), "null", "null", owner_.wire_topic(), "postgres_changes",
+                         payload);
+  }
+  if (bytes.empty()) return;
+  metrics().events_delivered.add();
+  owner_.send(std::make_shared<const outbound_frame>(std::move(bytes), span, e.id), feed_number);
+}
+
+}  // namespace pgcast

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "daemon/feed.hpp"
+#include "protocol/change_spec.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgcast {
+
+/// The changes of tables that a channel's `postgres_changes` bindings ask for. Without a cursor it
+/// is live at once; with one, what came after it is read out of the outbox first.
+class changes_feed : public feed {
+ public:
+  changes_feed(shard_services& services, feed_owner& owner, std::uint32_t number,
+               std::shared_ptr<viewer_class> viewer, std::vector<change_binding> bindings);
+
+  /// Checks what the bindings ask for, then registers with the hub. `held` is the place that was
+  /// kept for this client, if there is one; a binding's own cursor comes before it. Fails with the
+  /// errors of change_spec::check(), or that of the database.
+  boost::asio::awaitable<result<void>> prepare(std::optional<position> held);
+  /// Goes live. The join is answered by now.
+  boost::asio::awaitable<void> start();
+  /// Other rights: asked again, then in force without a gap.
+  boost::asio::awaitable<void> renew(std::shared_ptr<viewer_class> viewer);
+  /// Takes over columns and grants that have changed. Called about four times a second.
+  void refresh();
+
+  void end() override;
+  void on_event(delivery& d) override;
+  const std::vector<change_binding>& bindings() const { return spec_->bindings(); }
+
+ private:
+  boost::asio::awaitable<result<replay_page>> read_page(position from) override;
+  event_sides sides_of(const replay_page::item& item, visibility seen) const override;
+  void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
+                std::uint32_t feed_number) override;
+  boost::asio::awaitable<void> start_afresh() override;
+
+  boost::asio::awaitable<result<void>> read_cursors(const std::optional<position>& held);
+  void register_keys();
+  std::vector<bool> wanted(const batch_span& span, const event& e);
+
+  std::shared_ptr<change_spec> spec_;
+  std::vector<subscription> places_;
+  std::vector<std::optional<position>> from_;  ///< of each binding; nullopt: from now
+  std::vector<error> refused_;                 ///< cursors, to be told after the answer
+  std::uint64_t last_event_ = 0;
+  unsigned renewals_ = 0;
+};
+
+}  // namespace pgcast

@@ -1,0 +1,71 @@
+#include "daemon/replay.hpp"
+#include "daemon/source_session.hpp"
+
+#include <charconv>
+
+// Where a cursor or a time is in the stream.
+
+namespace pgcast {
+namespace asio = boost::asio;
+namespace {
+
+using parameters = std::vector<std::optional<std::string>>;
+constexpr std::chrono::milliseconds k_place_timeout{30'000};
+
+/// "2026-01-02T03:04" and on: Postgres would also take "yesterday".
+bool is_iso_time(std::string_view text) {
+  constexpr std::string_view form = "dddd-dd-ddTdd:dd";
+  if (text.size() < form.size()) return false;
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    const bool is_digit = text[i] >= '0' && text[i] <= '9';
+    if (form[i] == 'd' ? !is_digit : text[i] != form[i] && !(form[i] == 'T' && text[i] == ' ')) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::uint64_t to_number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  co_return decode_cursor(cursor, *leased->history());
+}
+
+asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
+  const error none{errc::cursor_invalid, "resume.since is no ISO time (2026-01-02T03:04:05Z)"};
+  if (!is_iso_time(iso_time)) co_return none;
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto statements = begin_read();
+  statements.emplace_back(
+      "SELECT $1::timestamptz > clock_timestamp() + interval '5 s',"  // clocks differ a little
+      " $1::timestamptz < greatest((SELECT min(started_at) FROM pgcast.incarnation),"
+      " (SELECT dropped_before FROM pgcast.meta)),"
+      // Not behind what is still open: it may have written before that time, and commits after it.
+      " least((SELECT xid FROM pgcast.outbox WHERE at >= $1::timestamptz ORDER BY xid LIMIT 1),"
+      " pg_snapshot_xmin(pg_current_snapshot()))",
+      parameters{iso_time});
+  statements.emplace_back("COMMIT");
+  auto rows = co_await leased->pg().run(std::move(statements), k_place_timeout);
+  if (!rows && rows.error().code == errc::query_failed) co_return none;
+  if (!rows) co_return rows.error();
+  if ((*rows)[2].text(0, 0) == "t") {
+    co_return error{errc::cursor_ahead, "that time is still to come"};
+  }
+  if ((*rows)[2].text(0, 1) == "t") {
+    co_return error{errc::cursor_too_old, "events of that time are not kept"};
+  }
+  const auto first = to_number((*rows)[2].text(0, 2));
+  co_return position::at(leased->history()->current(),
+                         std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
+}
+
+}  // namespace pgcast
