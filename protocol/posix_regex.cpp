@@ -231,15 +231,16 @@ class translator {
       out_.append("[").append(name).append("]");
       return true;
     }
-    constexpr std::string_view k_constraints = "AZyY";
-    constexpr std::array<std::string_view, 4> k_in_re2{"\\A", "\\z", "\\b", "\\B"};
+    constexpr std::string_view k_constraints = "AZy";
+    constexpr std::array<std::string_view, 3> k_in_re2{"\\A", "\\z", "\\b"};
     if (const auto which = k_constraints.find(c); which != k_constraints.npos) {
       next();
       out_ += k_in_re2[which];
       can_repeat_ = false;
       return true;
     }
-    if (c == 'm' || c == 'M') return fail("\\m and \\M cannot be used, \\y can");
+    // RE2's \B finds a place inside of a character that has several bytes.
+    if (c == 'm' || c == 'M' || c == 'Y') return fail("\\m, \\M and \\Y cannot be used, \\y can");
     const auto code = escaped_character();
     if (code) out_ += code_point(*code);
     return code.has_value();

@@ -19,7 +19,7 @@ enum class letter_case : std::uint8_t { counts, ignored };
 /// to the text, whatever the expression.
 ///
 /// Refused, with a sentence in error::detail: what Postgres refuses; what RE2 cannot do
-/// (back references, look around, \m and \M, collating elements); embedded options but i, c, s.
+/// (back references, look around, \m, \M and \Y, collating elements); embedded options but i, c, s.
 /// Classes such as [[:alpha:]] and \w are ASCII, as in collation C.
 class posix_regex {
  public:

@@ -76,7 +76,9 @@ class interval_literal {
     const auto fraction = reader_.fraction();
     reader_.skip_blanks();
     const auto what = part_of(reader_.letters());
-    if (!fraction || !what || (*fraction > 0 && *what != second) || !mark(*what)) return false;
+    if (!fraction || !what || reader_.is_at_digit() || (*fraction > 0 && *what != second) ||
+        !mark(*what))
+      return false;
     add(*what, wide{sign} * *number);
     time_us_ += sign * *fraction;
     return true;

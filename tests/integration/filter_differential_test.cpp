@@ -128,7 +128,8 @@ class filter_differential : public ::testing::Test {
       const auto& literal = type.literals[std::stoul(*row[0])];
       const bool is_ours = filter::parse("v=eq." + operand(literal), {column}).has_value();
       const bool is_theirs = is_true(row[1]);
-      EXPECT_FALSE(is_ours && !is_theirs) << type.sql << ": only we take `" << literal << '`';
+      EXPECT_TRUE(!is_ours || is_theirs || type.newer.contains(literal))
+          << type.sql << ": only we take `" << literal << '`';
       if (is_theirs && !is_ours) {
         EXPECT_TRUE(type.narrower.contains(literal))
             << type.sql << ": Postgres takes `" << literal << "`, we do not";
@@ -158,6 +159,14 @@ strings operands_of(const strings& texts) {
   strings out;
   for (const auto& text : texts) out.push_back(operand(text));
   return out;
+}
+
+/// Classes are those of collation C here while letters are folded beyond ASCII: no collation of
+/// Postgres does both.
+bool mixes_classes_and_letters(const std::string& pattern) {
+  const bool has_class = pattern.find("[:") != pattern.npos ||
+                         pattern.find_first_of("dDsSwWy", pattern.find('\\')) != pattern.npos;
+  return has_class && pattern.find_first_of("\xC3\xE6") != pattern.npos;
 }
 
 TEST_F(filter_differential, Comparison_OfEveryType_IsThatOfPostgres) {
@@ -205,7 +214,7 @@ TEST_F(filter_differential, CanonicalValues_OfEqualValues_AreEqualAndOfOthersNot
           << type.sql << ' ' << literals[std::stoul(*row[0]) - 1] << " and "
           << literals[std::stoul(*row[1]) - 1];
     }
-    if (type.cast == type.sql) EXPECT_EQ(canonical, indexed) << type.sql;
+    EXPECT_EQ(canonical, indexed) << type.sql;
   }
 }
 
@@ -245,8 +254,8 @@ TEST_F(filter_differential, Like_OfEveryTextType_IsThatOfPostgres) {
 }
 
 TEST_F(filter_differential, RegularExpression_OfEveryTextType_IsThatOfPostgres) {
-  const std::set<std::string> narrower{"[[.a.]]", "[[=a=]]", "\\m",   "(a)\\1", "a(?=b)", "a(?!b)",
-                                       "\\x61",   "\\0",     "(?q)a", "(?n)a",  "\\cA"};
+  const std::set<std::string> narrower{"[[.a.]]", "[[=a=]]", "\\m", "\\Y",   "(a)\\1", "a(?=b)",
+                                       "a(?!b)",  "\\x61",   "\\0", "(?q)a", "(?n)a",  "\\cA"};
   const auto tried = regular_expressions(random_, 300);
   strings good;
   for (const auto& row :
@@ -257,16 +266,46 @@ TEST_F(filter_differential, RegularExpression_OfEveryTextType_IsThatOfPostgres) 
     if (!ours && is_true(row[1])) {
       EXPECT_TRUE(narrower.contains(pattern)) << pattern << ": " << ours.error().detail;
     }
-    if (ours && is_true(row[1])) good.push_back(pattern);
+    if (ours && is_true(row[1]) && !mixes_classes_and_letters(pattern)) good.push_back(pattern);
   }
   EXPECT_GT(good.size(), 150U);
   for (const auto& type : tried_types(random_, 30)) {
     if (!type.is_text) continue;
     const auto records = fill(type, accepted(type));
     compare(records, {"v", type.typname, {}}, {"match", "imatch"}, operands_of(good),
-            "SELECT id, n, v ~ x, v ~* x FROM t, " + numbered(good));
+            "SELECT id, n, v ~ x, CASE WHEN x ~ '[^\\x01-\\x7f]|u00e9' THEN "
+            "v COLLATE \"C.utf8\" ~* x ELSE v ~* x END FROM t, " +
+                numbered(good));
   }
   EXPECT_GT(comparisons_, 20'000);
+}
+
+TEST_F(filter_differential, Citext_InAnUnicodeLocale_IsThatOfPostgres) {
+  sql(db_, "CREATE DATABASE with_letters TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'");
+  const sql_connection db(server_.conninfo("with_letters"));
+  try {
+    sql(db, "CREATE EXTENSION citext");
+  } catch (const sql_error& missing) {
+    GTEST_SKIP() << missing.what();
+  }
+  const strings texts{"a", "A", "é", "É", "b%", "B%", "aé", "", "ss", "ß", "a b", "_"};
+  sql(db, "CREATE TABLE t AS SELECT n, x::citext COLLATE \"C\" AS v FROM " + numbered(texts));
+  const strings operators{"eq", "neq", "lt", "gte", "like", "ilike", "match"};
+  for (const auto& answer :
+       sql(db,
+           "SELECT to_jsonb(t)::text, l.n, v = x::citext, v <> x::citext, v < x::citext, "
+           "v >= x::citext, v LIKE x::citext, v ILIKE x::citext, v ~ x::citext FROM t, " +
+               numbered(texts))) {
+    row_values row(*answer[0]);
+    for (std::size_t i = 0; i < operators.size(); ++i) {
+      const auto& text = texts[std::stoul(*answer[1])];
+      const auto asked =
+          filter::parse("v=" + operators[i] + '.' + operand(text), {{"v", "citext", {}}});
+      ASSERT_TRUE(asked) << asked.error().detail;
+      EXPECT_EQ(asked->matches(row), is_true(answer[i + 2]))
+          << *answer[0] << ' ' << operators[i] << ' ' << text;
+    }
+  }
 }
 
 TEST_F(filter_differential, LowerCase_OfEveryLetter_IsThatOfPostgres) {

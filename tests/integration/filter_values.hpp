@@ -9,13 +9,14 @@ namespace pgcast::test {
 
 /// What the differential test tries on one type.
 struct tried_type {
-  std::string sql;      ///< as a column is declared
-  std::string typname;  ///< pg_type.typname
-  std::string cast;     ///< the same without length: what a literal is cast to
+  std::string sql;        ///< as a column is declared
+  std::string typname{};  ///< pg_type.typname; "" = as `sql`
+  std::string cast{};     ///< what a literal is cast to: `sql` without its length; "" = the same
   bool has_order = true;
   bool is_text = false;
-  std::vector<std::string> literals;  ///< good ones and bad ones
-  std::set<std::string> narrower;     ///< good for Postgres, documented as refused here
+  std::vector<std::string> literals{};  ///< good ones and bad ones
+  std::set<std::string> narrower{};     ///< good for Postgres, documented as refused here
+  std::set<std::string> newer{};        ///< good for later versions of Postgres only
   std::vector<std::string> labels{};
 };
 
