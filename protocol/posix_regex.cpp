@@ -15,7 +15,7 @@ namespace {
 
 constexpr int k_greatest_count = 255;  // Postgres: DUPMAX
 constexpr int k_max_nesting = 100;
-constexpr std::int64_t k_re2_bytes = 1 << 20;  // of memory for one expression
+constexpr std::int64_t k_re2_bytes = 1 << 17;  // of memory for one expression
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -161,13 +161,17 @@ std::optional<std::string> sql_type::element_key_of_json(std::string_view token)
 }
 
 std::optional<std::string> sql_type::key_of_literal(std::string_view literal) const {
-  if (!is_array_) return element_key(literal);
+  if (!is_array_ || (is_enumeration() && !trim_blanks(literal).starts_with('{'))) {
+    return element_key(literal);
+  }
   if (kind_ == sql_kind::opaque) return std::nullopt;
   return array_key(literal, [this](std::string_view text) { return element_key(text); });
 }
 
 std::optional<std::string> sql_type::key_of_json(std::string_view token) const {
-  if (!is_array_) return element_key_of_json(token);
+  if (!is_array_ || (is_enumeration() && !token.starts_with('['))) {
+    return element_key_of_json(token);
+  }
   if (kind_ == sql_kind::opaque) return std::nullopt;
   return array_key_of_json(token,
                            [this](std::string_view text) { return element_key_of_json(text); });

@@ -82,6 +82,8 @@ class sql_type {
   std::string_view accepted_forms() const;
 
  private:
+  /// An enum may have a name like that of an array: then the value tells which it is.
+  bool is_enumeration() const { return kind_ == sql_kind::enumeration; }
   std::optional<std::string> element_key(std::string_view text) const;
   std::optional<std::string> element_key_of_json(std::string_view token) const;
   std::optional<std::string> label_key(std::string_view label) const;

@@ -291,7 +291,6 @@ std::vector<tried_type> tried_types(std::mt19937& random, int count) {
   const strings labels{"new", "open", "on hold", "Closed", "a,b"};
   add({.sql = "mood",
        .literals = {"new", "open", "on hold", "Closed", "closed", "", "a,b"},
-      
        .labels = labels},
       [&] { return one_of(random, labels); });
   add({.sql = "jsonb",
@@ -329,7 +328,6 @@ std::vector<tried_type> tried_types(std::mt19937& random, int count) {
   add({.sql = "mood[]", .typname = "_mood",
        .cast = "",
        .literals = {"{new,open}", "{\"on hold\"}", "{\"a,b\"}", "{x}"},
-      
        .labels = labels},
       [&] { return random_array(random, [&] { return one_of(random, labels); }); });
   return out;

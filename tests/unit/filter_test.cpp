@@ -169,6 +169,14 @@ TEST(Filter, OtherTypes_AreComparedAsPostgresDoes) {
   EXPECT_TRUE(matches("place=not.is.null", R"x({"place": "(1,2)"})x"));
 }
 
+TEST(Filter, Enum_NamedLikeAnArray_IsAnEnum) {
+  const std::vector<table_column> odd{{"v", "_mood", {"new", "open"}}};
+  row_values one(R"({"v": "open"})");
+  row_values many(R"({"v": ["new", "open"]})");
+  EXPECT_TRUE(filter::parse("v=gt.new", odd)->matches(one));
+  EXPECT_TRUE(filter::parse(R"(v=eq."{new,open}")", odd)->matches(many));
+}
+
 TEST(Filter, Quotes_KeepCommasParenthesesAndQuotes) {
   EXPECT_TRUE(matches(R"x(name=eq."a,b=eq.(")x", R"x({"name": "a,b=eq.("})x"));
   EXPECT_TRUE(matches(R"x(name=eq."say \"hi\" \\")x", R"x({"name": "say \"hi\" \\"})x"));
