@@ -100,9 +100,11 @@ TEST(FeedFsm, Event_IsReleasedByGoLive_IfItCameWhileJoiningOrReading) {
 TEST(FeedFsm, StartReading_FromEveryState_HoldsAnewAndForgetsWhatWasHeld) {
   for (const auto s : {state::joining, state::catching_up, state::live, state::parked}) {
     auto fsm = in(s);
-    give(fsm, chunk(batch(50, 60), {55}));
+    const auto before = chunk(batch(50, 60), {55});
+    give(fsm, before);
     fsm.start_reading(at(60));
     EXPECT_EQ(fsm.now(), state::catching_up);
+    EXPECT_EQ(before.use_count(), 1);
     EXPECT_EQ(fsm.place(published(99))->s1->xmax(), 60U);
     give(fsm, chunk(batch(60, 70), {65}));
     const auto released = fsm.go_live(at(60));

@@ -8,9 +8,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace pgcast {
@@ -112,6 +115,104 @@ TEST(HubModel, Clients_ThatComeGoAndRead_HaveWhatIsCommittedOnceAndInOrder) {
   }
   for (const auto& [path, count] : paths) std::cout << "  " << count << " x " << path << "\n";
   for (const auto& [path, least] : k_wanted) EXPECT_GE(paths[path], least) << path;
+}
+
+// ---- single promises
+
+class listening : public subscriber {
+ public:
+  void on_event(delivery& d) override { events.push_back(d.changed().id); }
+  void on_broadcast(const shared_frame&) override { ++broadcasts; }
+  void on_number_moved(const event&, const batch_span&) override { ++moves; }
+
+  std::vector<std::uint64_t> events;
+  int broadcasts = 0;
+  int moves = 0;
+};
+
+class Hub : public testing::Test {
+ protected:
+  subscription join(const std::string& name, subscriber& who,
+                    wire_version version = wire_version::v2,
+                    audience::part role = audience::part::member) {
+    const auto t = parse_topic(name);
+    return topics_.subscribe(topic_key(t->kind, t->key), t->kind,
+                             {everyone_, version, "realtime:" + name, role}, who);
+  }
+  void publish(std::vector<event> events, position start = {}) {
+    auto chunk = std::make_shared<event_chunk>();
+    chunk->batch = std::make_shared<batch_span>(
+        batch_span{std::make_shared<source_history>(), std::move(start)});
+    chunk->events = std::move(events);
+    topics_.publish(chunk, {});
+  }
+  void publish_chat(std::uint64_t id, const std::string& topic_of) {
+    std::vector<event> events(1);
+    events[0].id = id;
+    events[0].table = "chat_history";
+    events[0].record = "{}";
+    events[0].routes = {{topic_of, false, true}};
+    publish(std::move(events));
+  }
+
+  hub topics_{recruiting_description()};
+  std::shared_ptr<viewer_class> everyone_ = std::make_shared<viewer_class>("", "");
+};
+
+TEST_F(Hub, Subscription_ThatEnds_TakesNobodyElseAway) {
+  std::array<listening, 4> clients;
+  std::array<subscription, 4> places;
+  for (std::size_t i = 0; i < 4; ++i) places[i] = join("session:a", clients[i]);
+  places[1].reset();
+  publish_chat(1, "session:a");
+  places[3].reset();  // was moved into the gap
+  publish_chat(2, "session:a");
+  EXPECT_EQ(clients[0].events, (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_TRUE(clients[1].events.empty());
+  EXPECT_EQ(clients[2].events, (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(clients[3].events, (std::vector<std::uint64_t>{1}));
+}
+
+TEST_F(Hub, Broadcast_GoesToMembersOfTheTopicButItsSender) {
+  listening sender, member, follower, elsewhere;
+  const auto a = join("session:a", sender);
+  const auto b = join("session:a", member, wire_version::v1);
+  const auto c = join("session:a", follower, wire_version::v2, audience::part::follower);
+  const auto d = join("session:b", elsewhere);
+  client_broadcast said{"session:a", "typing", "{}"};
+  said.sender = &sender;
+  topics_.publish(said);
+  EXPECT_EQ(sender.broadcasts, 0);
+  EXPECT_EQ(member.broadcasts, 1);
+  EXPECT_EQ(follower.broadcasts, 0);
+  EXPECT_EQ(elsewhere.broadcasts, 0);
+}
+
+TEST_F(Hub, BinaryBroadcast_GoesOnlyToWhomCanReadIt) {
+  listening old, young;
+  const auto a = join("session:a", old, wire_version::v1);
+  const auto b = join("session:a", young, wire_version::v2);
+  topics_.publish(client_broadcast{"session:a", "typing", "x", payload_encoding::binary});
+  EXPECT_EQ(old.broadcasts, 0);
+  EXPECT_EQ(young.broadcasts, 1);
+}
+
+TEST_F(Hub, NumberThatMoves_IsSaidToItsTopicAndCarriesNoRow) {
+  listening caller, other;
+  const auto a = join("phone:+1", caller);
+  const auto b = join("phone:+2", other);
+  publish_chat(1, "phone:+1");
+  EXPECT_EQ(caller.moves, 1);
+  EXPECT_TRUE(caller.events.empty());
+  EXPECT_EQ(other.moves, 0);
+}
+
+TEST_F(Hub, Published_IsTheLastEvent_OrWhereAnEmptyChunkSaysTheStreamStands) {
+  EXPECT_EQ(topics_.published().start.incarnation, 0U) << "nothing yet";
+  publish({}, position::at(3, std::make_shared<pg_snapshot>()));
+  EXPECT_EQ(topics_.published().start.incarnation, 3U);
+  publish_chat(7, "session:a");
+  EXPECT_EQ(topics_.published().start.id, 7U);
 }
 
 }  // namespace
