@@ -2,6 +2,7 @@
 #include "daemon/config_text.hpp"
 #include "daemon/log.hpp"
 #include "daemon/pg_session.hpp"
+#include "daemon/source_session.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -88,7 +89,7 @@ void check_version(pg_session& session, findings& found) {
 }
 
 void check_pooler(pg_session& session, const std::string& url, findings& found) {
-  const auto pooler = detect_pooling(session, url);
+  const auto pooler = detect_pooling(url);
   if (!pooler) return found.fail("pooler: " + pooler.error().detail);
   switch (*pooler) {
     case pooling::none:

@@ -116,7 +116,7 @@ class daemon_process : public event_sink {
   }
 
   void start_over() override {
-    spdlog::warn("the history of the database is a new one: all clients join again");
+    spdlog::warn("all clients join again");
     for (const auto& s : shards_) s->start_over();
   }
 
@@ -176,6 +176,7 @@ class daemon_process : public event_sink {
     if (is_draining_) return {false, "the daemon is draining"};
     if (source_ != source_state::live) return {false, detail_};
     if (metrics().source_lag.value() > k_ready_lag) return {false, "the source is behind"};
+    if (metrics().source_poll_only.value() != 0) return {true, detail_};
     return {true, ""};
   }
 

@@ -257,10 +257,11 @@ asio::awaitable<void> serve_admin(client_socket::stream socket, std::function<re
       reply = answer(request, http::status::ok, "application/json", R"({"status":"ok"})");
     } else if (target == "/readyz") {
       const auto now = state();
-      reply = now.is_ready
-                  ? answer(request, http::status::ok, "application/json", R"({"status":"ready"})")
-                  : answer(request, http::status::service_unavailable, "application/json",
-                           R"({"status":"not ready","reason":)" + json_quote(now.reason) + "}");
+      const auto status = now.is_ready ? http::status::ok : http::status::service_unavailable;
+      const std::string reason = now.reason.empty() ? "" : R"(,"reason":)" + json_quote(now.reason);
+      reply = answer(request, status, "application/json",
+                     std::string{R"({"status":")"} + (now.is_ready ? "ready" : "not ready") + '"' +
+                         reason + "}");
     } else if (target == "/metrics") {
       reply = answer(request, http::status::ok, "text/plain; version=0.0.4; charset=utf-8",
                      render_metrics(metrics()));

@@ -27,7 +27,7 @@ boost::asio::awaitable<void> serve_http(shard_services& services, client_socket:
 /// The state that the admin listener reports.
 struct readiness {
   bool is_ready = false;
-  std::string reason;  ///< why not; "" when ready
+  std::string reason;  ///< why not; when ready: what is less than it could be, "" = nothing
 };
 
 /// Answers /healthz, /readyz and /metrics on one socket until it closes.

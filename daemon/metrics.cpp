@@ -57,6 +57,7 @@ constexpr std::string_view k_decisions[] = {"cache", "database"};
 constexpr std::string_view k_polls[] = {"doorbell",       "safety",    "busy",
                                         "falling_asleep", "poll_only", "reconnected"};
 constexpr std::string_view k_places[] = {"held", "resumed", "expired"};
+constexpr std::string_view k_start_overs[] = {"new_history", "dropped"};
 constexpr std::string_view k_resumes[] = {"ok", "cursor_invalid", "cursor_foreign",
                                           "cursor_too_old", "cursor_ahead"};
 
@@ -94,6 +95,13 @@ const std::vector<metric>& all_metrics() {
       count("pgcast_doorbells_total", "Notifications that woke the reader.", &set::doorbells),
       count("pgcast_source_reconnects_total", "Connections to the database made again.",
             &set::source_reconnects),
+      level("pgcast_source_poll_only",
+            "1 while the reader polls because notifications cannot reach it.",
+            &set::source_poll_only),
+      family(
+          "pgcast_source_start_overs_total",
+          "All clients made to join again, because of a new history or of events dropped unread.",
+          "reason", k_start_overs, &set::start_overs),
       level("pgcast_source_lag_seconds", "Age of the oldest event that is not yet delivered.",
             &set::source_lag),
       level("pgcast_queued_frame_bytes", "Bytes of frames that wait for clients.",

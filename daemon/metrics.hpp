@@ -54,6 +54,7 @@ enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
 enum class place_outcome { held, resumed, expired };
+enum class start_over_reason { new_history, dropped };
 enum class resume_outcome { ok, cursor_invalid, cursor_foreign, cursor_too_old, cursor_ahead };
 
 /// One counter for each value of the enumeration Label; `N` = how many there are.
@@ -87,6 +88,8 @@ struct metric_set {
   counter_family<poll_reason, 6> source_polls;
   counter doorbells;
   counter source_reconnects;
+  gauge source_poll_only;
+  counter_family<start_over_reason, 2> start_overs;
   duration_gauge source_lag;
   gauge queued_frame_bytes;
   counter snapshots;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/pg_options.hpp"
 #include "protocol/error.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -48,7 +49,8 @@ class pg_rows {
 ///
 /// Every wait has a deadline: a server that does not answer in time is treated as lost, because
 /// TCP keepalive only proves that a proxy lives. After an error other than query_failed the
-/// connection is closed and connect() may be called again. One coroutine at a time.
+/// connection is closed and connect() may be called again; so it is when the server ended the
+/// connection or has no room (SQLSTATE classes 53, 58). One coroutine at a time.
 class pg_connection {
  public:
   using milliseconds = std::chrono::milliseconds;
@@ -58,10 +60,16 @@ class pg_connection {
   pg_connection(const pg_connection&) = delete;
   pg_connection& operator=(const pg_connection&) = delete;
 
-  /// Connects with keepalives and application_name `name`; host names are resolved asynchronously.
-  /// Fails with database_unreachable and libpq's sentence (without the password).
-  boost::asio::awaitable<result<void>> connect(std::string conninfo, std::string name,
+  /// Connects with keepalives and application_name `name`; host names are looked up without
+  /// blocking. Of several servers each is tried in turn, first the one that this object was
+  /// connected to last; each has 3 s at most, or connect_timeout. Fails with database_unreachable
+  /// and libpq's sentence (without the password); refused_with() then says more.
+  boost::asio::awaitable<result<void>> connect(std::string text, std::string name,
                                                milliseconds timeout);
+  /// Of a list of servers, try the one first that `other` is connected to.
+  void prefer_server_of(const pg_connection& other) { server_ = other.server_; }
+  /// SQLSTATE with which the last server refused the last connect(), "" = none.
+  const std::string& refused_with() const { return refused_with_; }
   void close();
   bool is_open() const { return connection_ != nullptr; }
 
@@ -79,22 +87,32 @@ class pg_connection {
   /// `before` gets the rows of those ahead of it.
   boost::asio::awaitable<result<std::vector<pg_rows>>> start_stream(
       std::vector<pg_statement> statements, std::size_t streamed, milliseconds timeout);
-  /// The next rows of the stream, at most `max_rows` and about `max_bytes`; empty at its end, when
-  /// the connection is free again. Each element holds one row.
-  boost::asio::awaitable<result<std::vector<pg_rows>>> next_rows(std::size_t max_rows,
-                                                                 std::size_t max_bytes,
-                                                                 milliseconds timeout);
+  /// What next_rows() found.
+  struct part {
+    std::vector<pg_rows> rows;  ///< each holds one row
+    bool is_silent = false;     ///< nothing came for so long; next_rows() may be called again
+    bool is_end = false;        ///< the stream is over, and the connection free again
+  };
+  /// The next rows of the stream, at most `max_rows` and about `max_bytes`, fewer when the server
+  /// falls silent. It is for the caller to find out whether a silent server works or is lost.
+  boost::asio::awaitable<result<part>> next_rows(std::size_t max_rows, std::size_t max_bytes,
+                                                 milliseconds silence);
 
   /// Waits for a notification; false when `timeout` passed without one. Only while nothing runs.
   boost::asio::awaitable<result<bool>> wait_notify(milliseconds timeout);
 
   int backend_pid() const { return connection_ ? PQbackendPID(connection_) : 0; }
+  std::string port() const { return connection_ ? PQport(connection_) : ""; }
   int server_version() const { return connection_ ? PQserverVersion(connection_) : 0; }
 
  private:
   enum class readiness { readable, writable };
+  boost::asio::awaitable<result<void>> connect_to(pg_options server, milliseconds share);
+  boost::asio::awaitable<result<void>> connect_to_address(const pg_options& address,
+                                                          milliseconds share);
   boost::asio::awaitable<bool> wait(readiness what, milliseconds timeout);
   boost::asio::awaitable<result<void>> flush(milliseconds timeout);
+  boost::asio::awaitable<result<bool>> wait_for_result(milliseconds timeout);
   boost::asio::awaitable<result<PGresult*>> next_result(milliseconds timeout);
   boost::asio::awaitable<result<void>> send(const std::vector<pg_statement>& statements,
                                             milliseconds timeout);
@@ -103,11 +121,14 @@ class pg_connection {
   boost::asio::awaitable<void> give_up(milliseconds timeout);
   void follow_descriptor();
   error lost(std::string what);
+  error failure_of(const PGresult* r) const;
   bool take_notifications();
 
   boost::asio::any_io_executor executor_;
   std::optional<boost::asio::posix::stream_descriptor> descriptor_;
   PGconn* connection_ = nullptr;
+  std::string server_;  ///< of a list, the one that was connected to last
+  std::string refused_with_;
   std::size_t results_after_stream_ = 0;
   bool stream_ended_ = true;
 };

@@ -2,7 +2,10 @@
 
 #include "daemon/source_session.hpp"
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include <algorithm>
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -10,11 +13,14 @@ namespace {
 
 constexpr std::chrono::milliseconds k_trusted_idle{1'000};
 constexpr std::chrono::milliseconds k_ping_timeout{1'000};
+constexpr std::chrono::milliseconds k_first_back_off{50};
+constexpr std::chrono::milliseconds k_longest_back_off{500};
+constexpr std::chrono::milliseconds k_patience{4'000};  // a client waits 10 s for its join
 
 }  // namespace
 
 pg_pool::pg_pool(asio::any_io_executor executor, std::string conninfo, unsigned size)
-    : conninfo_(std::move(conninfo)), free_(executor, size) {
+    : executor_(executor), conninfo_(std::move(conninfo)), free_(executor, size) {
   for (unsigned i = 0; i < size; ++i) {
     connections_.push_back(std::make_unique<pooled_connection>(executor));
     free_.try_send(boost::system::error_code{}, connections_.back().get());
@@ -23,14 +29,36 @@ pg_pool::pg_pool(asio::any_io_executor executor, std::string conninfo, unsigned 
 
 pg_pool::lease::~lease() {
   if (connection_ == nullptr) return;
-  connection_->used_at = std::chrono::steady_clock::now();
+  connection_->used_at = clock::now();
   pool_->free_.try_send(boost::system::error_code{}, connection_);
 }
 
+void pg_pool::renew() { ++generation_; }
+
+asio::awaitable<result<void>> pg_pool::open(pooled_connection& c, clock::time_point deadline) {
+  auto back_off = k_first_back_off;
+  for (;;) {
+    c.generation = generation_;
+    auto history = co_await open_source(c.pg, conninfo_, "pgcast worker");
+    if (history) {
+      c.history = *history;
+      co_return result<void>{};
+    }
+    const bool may_pass = is_refused_for_now(c.pg) && clock::now() + back_off < deadline;
+    c.pg.close();
+    if (!may_pass) co_return history.error();
+    asio::steady_timer timer(executor_, back_off);
+    co_await timer.async_wait(asio::use_awaitable);
+    back_off = std::min(back_off * 2, k_longest_back_off);
+  }
+}
+
 asio::awaitable<result<pg_pool::lease>> pg_pool::acquire() {
+  const auto deadline = clock::now() + k_patience;
   pooled_connection* const free = co_await free_.async_receive(asio::use_awaitable);
   lease leased(this, free);
-  const auto idle = std::chrono::steady_clock::now() - free->used_at;
+  if (free->generation != generation_) free->pg.close();
+  const auto idle = clock::now() - free->used_at;
   if (free->pg.is_open() && idle > k_trusted_idle) {
     std::vector<pg_statement> ping;
     ping.emplace_back("SELECT 1");
@@ -38,12 +66,8 @@ asio::awaitable<result<pg_pool::lease>> pg_pool::acquire() {
     if (!alive) free->pg.close();
   }
   if (!free->pg.is_open()) {
-    auto history = co_await open_source(free->pg, conninfo_, "pgcast worker");
-    if (!history) {
-      free->pg.close();
-      co_return history.error();
-    }
-    free->history = *history;
+    auto opened = co_await open(*free, deadline);
+    if (!opened) co_return opened.error();
   }
   co_return leased;
 }

@@ -21,6 +21,7 @@ struct pooled_connection {
   pg_connection pg;
   std::shared_ptr<const source_history> history;
   std::chrono::steady_clock::time_point used_at{};
+  unsigned generation = 0;  ///< of the pool, when it was opened
 };
 
 /// A few connections of one shard for joins, replays and decisions, opened when first needed.
@@ -53,14 +54,23 @@ class pg_pool {
   };
 
   /// An open connection that answers: one that was idle for a second is asked first, because a
-  /// network that went silent tells nobody. Fails as open_source() does.
+  /// network that went silent tells nobody. While the server has no connection free, or starts up,
+  /// it is asked again for up to 4 s. Fails as open_source() does.
   boost::asio::awaitable<result<lease>> acquire();
 
+  /// The database has another history now: connections from before are not used again.
+  void renew();
+
  private:
+  using clock = std::chrono::steady_clock;
+  boost::asio::awaitable<result<void>> open(pooled_connection& c, clock::time_point deadline);
+
   using free_list =
       boost::asio::experimental::channel<void(boost::system::error_code, pooled_connection*)>;
 
+  boost::asio::any_io_executor executor_;
   std::string conninfo_;
+  unsigned generation_ = 0;
   std::vector<std::unique_ptr<pooled_connection>> connections_;
   free_list free_;
 };

@@ -1,24 +1,18 @@
 #include "daemon/pg_session.hpp"
 
+#include "daemon/pg_options.hpp"
+#include "daemon/sql_text.hpp"
+
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+
+#include <poll.h>
 
 namespace pgcast {
 namespace {
 
-/// A message of libpq on one line, without the break at its end.
-std::string on_one_line(std::string_view message) {
-  std::string line;
-  for (const char c : message) {
-    const bool is_blank = c == '\n' || c == '\t' || c == '\r' || c == ' ';
-    if (!is_blank)
-      line += c;
-    else if (!line.empty() && line.back() != ' ')
-      line += ' ';
-  }
-  while (line.ends_with(' ') || line.ends_with('.')) line.pop_back();
-  return line;
-}
+constexpr std::chrono::seconds k_answer_timeout{60};
 
 std::string field(const PGresult* answer, int code) {
   const char* text = PQresultErrorField(answer, code);
@@ -60,6 +54,9 @@ result<pg_session> pg_session::open(const std::string& database_url) {
   };
   // What stands before dbname is a default: the connection string overrides it.
   if (std::getenv("PGCONNECT_TIMEOUT") == nullptr) add("connect_timeout", "10");
+  const auto options = parse_conninfo(database_url);
+  // Of several servers the primary, as for the daemon.
+  if (options && split_servers(*options).size() > 1) add("target_session_attrs", "primary");
   if (!database_url.empty()) add("dbname", database_url.c_str());
   add("fallback_application_name", "pgcast");
   add("client_encoding", "UTF8");
@@ -81,14 +78,41 @@ error pg_session::failure(const PGresult* answer) {
   return {errc::query_failed, on_one_line(message + (hint.empty() ? "" : "; " + hint))};
 }
 
+/// Waits for all results of a statement and gives the last one, or the first that failed.
+result<pg_session::answer_ptr> pg_session::last_answer() {
+  const auto deadline = std::chrono::steady_clock::now() + k_answer_timeout;
+  answer_ptr last;
+  for (;;) {
+    while (PQisBusy(connection_.get()) == 1) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          deadline - std::chrono::steady_clock::now());
+      pollfd waiting{PQsocket(connection_.get()), POLLIN, 0};
+      const int ready = left.count() <= 0 ? 0 : ::poll(&waiting, 1, static_cast<int>(left.count()));
+      if (ready == 0) {
+        sqlstate_.clear();
+        return error{errc::database_unreachable,
+                     "the database did not answer within a minute; look for locks in "
+                     "pg_stat_activity, or behind a pooler for a free server connection"};
+      }
+      if (PQconsumeInput(connection_.get()) != 1) return answer_ptr{};
+    }
+    answer_ptr next(PQgetResult(connection_.get()));
+    if (!next) return last;
+    const bool has_failed = PQresultStatus(last.get()) == PGRES_FATAL_ERROR;
+    if (!last || !has_failed) last = std::move(next);
+  }
+}
+
 result<std::vector<pg_session::row>> pg_session::query(const std::string& sql,
                                                        const std::vector<std::string>& parameters) {
   std::vector<const char*> values;
   values.reserve(parameters.size());
   for (const auto& parameter : parameters) values.push_back(parameter.c_str());
-  const answer_ptr answer(PQexecParams(connection_.get(), sql.c_str(),
-                                       static_cast<int>(values.size()), nullptr, values.data(),
-                                       nullptr, nullptr, 0));
+  PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                    values.data(), nullptr, nullptr, 0);
+  const auto answered = last_answer();
+  if (!answered) return answered.error();
+  const auto& answer = *answered;
   const auto status = PQresultStatus(answer.get());
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) return failure(answer.get());
   std::vector<row> rows(static_cast<std::size_t>(PQntuples(answer.get())));
@@ -112,7 +136,10 @@ result<std::string> pg_session::query_value(const std::string& sql,
 }
 
 result<void> pg_session::run(const std::string& script) {
-  const answer_ptr answer(PQexec(connection_.get(), script.c_str()));
+  PQsendQuery(connection_.get(), script.c_str());
+  const auto answered = last_answer();
+  if (!answered) return answered.error();
+  const auto& answer = *answered;
   const auto status = PQresultStatus(answer.get());
   const bool is_good =
       status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY;
@@ -123,29 +150,6 @@ result<void> pg_session::run(const std::string& script) {
 void pg_session::on_notice(std::function<void(const std::string&)> receiver) {
   notice_receiver_ = std::make_unique<std::function<void(const std::string&)>>(std::move(receiver));
   PQsetNoticeReceiver(connection_.get(), &receive_notice, notice_receiver_.get());
-}
-
-result<pooling> detect_pooling(pg_session& session, const std::string& database_url) {
-  const std::string ask = "SELECT pg_catalog.pg_backend_pid()";
-  auto first = session.query_value(ask);
-  if (!first) return first.error();
-  if (*first == std::to_string(session.backend_pid())) return pooling::none;
-  if (session.port() == "6543") return pooling::transaction;  // Supabase's transaction mode
-
-  // A pooler numbers backends itself in either mode. In transaction mode the server connection is
-  // free now, so that somebody else's transaction may take it.
-  auto other = pg_session::open(database_url);
-  if (!other) return other.error();
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    if (const auto begun = other->run("BEGIN"); !begun) return begun.error();
-    const auto theirs = other->query_value(ask);
-    const auto again = session.query_value(ask);
-    if (const auto ended = other->run("ROLLBACK"); !ended) return ended.error();
-    if (!theirs) return theirs.error();
-    if (!again) return again.error();
-    if (*theirs == *first || *again != *first) return pooling::transaction;
-  }
-  return pooling::session;
 }
 
 std::string pooler_remedy(const pg_session& session) {

@@ -13,7 +13,8 @@
 namespace pgcast {
 
 /// One blocking connection to the database, for the commands that an operator types. The daemon
-/// itself uses pg_connection.
+/// itself uses pg_connection. No wait is for ever: a server or pooler that does not answer a
+/// statement within a minute fails it, and the connection is of no use then.
 class pg_session {
  public:
   using row = std::vector<std::optional<std::string>>;  ///< one text a column; nothing = NULL
@@ -41,7 +42,6 @@ class pg_session {
   const std::string& sqlstate() const { return sqlstate_; }
 
   int server_version() const { return PQserverVersion(connection_.get()); }  ///< 150003 = 15.3
-  int backend_pid() const { return PQbackendPID(connection_.get()); }
   std::string host() const { return PQhost(connection_.get()); }
   std::string port() const { return PQport(connection_.get()); }
   std::string database() const { return PQdb(connection_.get()); }
@@ -58,6 +58,7 @@ class pg_session {
 
   explicit pg_session(PGconn* connection) : connection_(connection) {}
   error failure(const PGresult* answer);
+  result<answer_ptr> last_answer();
 
   std::unique_ptr<std::function<void(const std::string&)>>
       notice_receiver_;  ///< libpq points to it
@@ -65,15 +66,7 @@ class pg_session {
   std::string sqlstate_;
 };
 
-/// Between us and the server.
-enum class pooling { none, session, transaction };
-
-/// Whether a pooler is in between, and whether it gives a client the same server connection for
-/// long: through a transaction pooler LISTEN hears nothing. Opens a second connection if the
-/// backend's number is not the one that the first was told. Not inside a transaction.
-result<pooling> detect_pooling(pg_session& session, const std::string& database_url);
-
-/// The remedy for pooling::transaction.
+/// The remedy for a pooler in transaction mode.
 std::string pooler_remedy(const pg_session& session);
 
 }  // namespace pgcast

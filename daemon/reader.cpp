@@ -9,8 +9,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <ctime>
+#include <utility>
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -19,30 +18,10 @@ namespace {
 using namespace std::chrono_literals;
 using what = reader_fsm::action::what;
 
-constexpr auto k_rows_timeout = 60s;  // a large batch is sorted before its first row comes
-constexpr std::size_t k_chunk_rows = 512;
-constexpr std::size_t k_chunk_bytes = 256 * 1024;
-constexpr auto k_congested_pause = 2ms;
 constexpr auto k_longest_back_off = 5'000ms;
 constexpr auto k_first_back_off = 100ms;
 constexpr unsigned k_silences_between_pings = 5;
 constexpr std::string_view k_sleep_lock = "8099551725049085953";  // as in deploy/sql
-
-/// Time since an outbox row's "2026-01-02T03:04:05.678901Z".
-std::chrono::microseconds age_of(const std::string& commit_timestamp) {
-  std::tm t{};
-  int micros = 0;
-  if (std::sscanf(commit_timestamp.c_str(), "%d-%d-%dT%d:%d:%d.%6dZ", &t.tm_year, &t.tm_mon,
-                  &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec, &micros) != 7) {
-    return 0us;
-  }
-  t.tm_year -= 1900;
-  t.tm_mon -= 1;
-  const auto at =
-      std::chrono::system_clock::from_time_t(timegm(&t)) + std::chrono::microseconds{micros};
-  return std::max(0us, std::chrono::duration_cast<std::chrono::microseconds>(
-                           std::chrono::system_clock::now() - at));
-}
 
 }  // namespace
 
@@ -87,9 +66,10 @@ asio::awaitable<void> reader::run() {
       metrics().source_reconnects.add();
     }
     if (is_stopped_) break;
-    if (!ended) sink_.source_changed(source_state::lost, ended.error().detail);
     listening_.close();
     reading_.close();
+    if (!ended && ended.error().code == errc::cursor_too_old) continue;  // a new place, at once
+    if (!ended) sink_.source_changed(source_state::lost, ended.error().detail);
     co_await pause(back_off());
   }
 }
@@ -97,30 +77,31 @@ asio::awaitable<void> reader::run() {
 asio::awaitable<result<void>> reader::connect() {
   auto history = co_await open_source(reading_, config_.database_url, "pgcast reader");
   if (!history) co_return history.error();
-  auto traits = co_await read_traits(reading_);
+  auto traits = co_await read_traits(reading_, config_.database_url);
   if (!traits) co_return traits.error();
-  const bool polls_only = traits->is_pooled || traits->allows_prepared;
+  pooler_ = traits->pooler;
+  const bool polls_only = pooler_ == pooling::transaction || traits->allows_prepared;
   fsm_ = reader_fsm{polls_only ? reader_fsm::mode::poll_only : reader_fsm::mode::doorbell};
+  if (pooler_ == pooling::session) {
+    auto settled = co_await remove_deadlines(reading_);
+    if (!settled) co_return settled.error();
+  }
   if (!polls_only) {
-    auto listening =
-        co_await listening_.connect(config_.database_url, "pgcast listener", k_answer_timeout);
+    auto listening = co_await listen();
     if (!listening) co_return listening.error();
-    std::vector<pg_statement> listen;
-    listen.emplace_back("LISTEN pgcast");
-    auto done = co_await listening_.run(std::move(listen), k_answer_timeout);
-    if (!done) co_return done.error();
   }
   auto placed = co_await take_place(*history);
   if (!placed) co_return placed.error();
   is_prepared_ = false;
-  if (!traits->is_pooled) {
+  if (pooler_ != pooling::transaction) {
     auto prepared = co_await prepare_reads();
     if (!prepared) co_return prepared.error();
   }
   co_await wait_for_room();
   announce_place();
   how_ = "live";
-  if (traits->is_pooled) {
+  metrics().source_poll_only.set(polls_only ? 1 : 0);
+  if (pooler_ == pooling::transaction) {
     how_ =
         "live, polling only: a transaction pooler hides notifications; use session mode "
         "(port 5432) or the direct host for the lowest latency";
@@ -132,22 +113,44 @@ asio::awaitable<result<void>> reader::connect() {
   co_return result<void>{};
 }
 
+asio::awaitable<result<void>> reader::listen() {
+  listening_.prefer_server_of(reading_);
+  auto opened = co_await open_session(listening_, config_.database_url, "pgcast listener");
+  if (!opened) co_return opened.error();
+  if (pooler_ == pooling::session) {
+    auto settled = co_await remove_deadlines(listening_);
+    if (!settled) co_return settled.error();
+  }
+  std::vector<pg_statement> listen;
+  listen.emplace_back("LISTEN pgcast");
+  auto done = co_await listening_.run(std::move(listen), k_answer_timeout);
+  if (!done) co_return done.error();
+  co_return result<void>{};
+}
+
 /// Goes on where the last connection stopped, or starts at this moment's snapshot.
 asio::awaitable<result<void>> reader::take_place(std::shared_ptr<const source_history> history) {
-  const auto dropped = history->dropped_xid;
-  const bool is_kept = !position_ || dropped == 0 || position_->s1->sees(dropped);
-  const bool is_same_epoch = history_ && history_->epoch == history->epoch && is_kept;
-  const bool starts_over = history_ && !is_same_epoch;
+  if (position_ && history_->epoch != history->epoch) {
+    metrics().start_overs[start_over_reason::new_history].add();
+    spdlog::warn("the history of the database is a new one: it was restored or failed over");
+    give_up_place();
+  }
   history_ = std::move(history);
-  if (position_ && is_same_epoch) {
+  if (position_) {
     position_ = position_->in(*history_);
     co_return result<void>{};
   }
   auto seen = co_await load_directory(reading_, description_, directory_);
   if (!seen) co_return seen.error();
   position_ = position::at(history_->current(), std::make_shared<pg_snapshot>(*std::move(seen)));
-  if (starts_over) sink_.start_over();
+  if (std::exchange(must_start_over_, false)) sink_.start_over();
   co_return result<void>{};
+}
+
+/// What clients hold is void as well; they are told when there is a new place to start from.
+void reader::give_up_place() {
+  position_.reset();
+  must_start_over_ = true;
 }
 
 /// Planning is most of the cost of an idle read: prepared, with a plan that goes by the index of
@@ -254,105 +257,6 @@ asio::awaitable<result<reader_fsm::action>> reader::wait_for_doorbell(
     if (!alive) co_return alive.error();
   }
   co_return fsm_.after_silence();
-}
-
-/// One visibility step: everything that the position does not cover. Leaves the position after
-/// the last event that was handed over, whatever happens.
-asio::awaitable<result<std::size_t>> reader::read_batch(pg_snapshot& seen) {
-  auto statements = begin_read();
-  outbox_filter all;
-  all.after = *position_;
-  auto events = select_events(all);
-  if (is_prepared_) {
-    statements[1].sql = "read_header";
-    events.sql = "read_events";
-    statements[1].is_prepared = events.is_prepared = true;
-  } else {
-    statements.emplace_back("SET LOCAL enable_seqscan = off");
-  }
-  statements.push_back(std::move(events));
-  const std::size_t streamed = statements.size() - 1;
-  statements.emplace_back("COMMIT");
-  auto header = co_await reading_.start_stream(std::move(statements), streamed, k_answer_timeout);
-  if (!header) co_return header.error();
-  auto now = pg_snapshot::parse((*header)[1].text(0, 0));
-  if (!now) co_return now.error();
-  seen = *now;
-  position rest = position::at(history_->current(), position_->s2);
-  rest.s2 = std::make_shared<pg_snapshot>(*std::move(now));
-  position first = *position_;
-  first.id = 0;
-  const event_spans spans{std::make_shared<batch_span>(batch_span{history_, first}),
-                          std::make_shared<batch_span>(batch_span{history_, rest})};
-  auto count = co_await stream_rows(spans);
-  if (count) {
-    position_ = position::at(history_->current(), rest.s2);
-    metrics().source_lag.set(0us);
-  }
-  co_return count;
-}
-
-asio::awaitable<result<std::size_t>> reader::stream_rows(const event_spans& spans) {
-  std::size_t count = 0;
-  for (;;) {
-    auto rows = co_await reading_.next_rows(k_chunk_rows, k_chunk_bytes, k_rows_timeout);
-    if (!rows) co_return rows.error();
-    if (rows->empty()) co_return count;
-    count += rows->size();
-    co_await wait_for_room();
-    deliver(*rows, spans);
-  }
-}
-
-asio::awaitable<void> reader::wait_for_room() {
-  while (!sink_.has_room() && !is_stopped_) {
-    if (!newest_.empty()) metrics().source_lag.set(age_of(newest_));
-    co_await pause(k_congested_pause);
-  }
-}
-
-void reader::deliver(const std::vector<pg_rows>& rows, const event_spans& spans) {
-  std::shared_ptr<event_chunk> chunk;
-  const auto post = [&] {
-    if (!chunk) return;
-    metrics().events_read.add(chunk->events.size());
-    newest_ = chunk->events.back().commit_timestamp;
-    metrics().source_lag.set(age_of(newest_));
-    position_ = chunk->batch->at(chunk->events.back().id);
-    sink_.deliver(std::move(chunk));
-  };
-  for (const auto& row : rows) {
-    const auto& span = row.text(0, col_in_first_part) == "t" ? spans.first : spans.rest;
-    auto e = to_event(row);
-    if (!e) continue;
-    if (chunk && chunk->batch != span) post();
-    if (!chunk) {
-      chunk = std::make_shared<event_chunk>();
-      chunk->batch = span;
-    }
-    chunk->events.push_back(*std::move(e));
-  }
-  post();
-}
-
-std::optional<event> reader::to_event(const pg_rows& row) {
-  auto e =
-      parse_outbox_row({row.text(0, col_id), row.text(0, col_xid), row.text(0, col_at),
-                        row.text(0, col_schema), row.text(0, col_table), row.text(0, col_operation),
-                        row.at(0, col_record), row.at(0, col_old_record)},
-                       description_);
-  if (!e || !e->is_parsable) {
-    metrics().rows_unparsable.add();
-    spdlog::error("event {} of {}.{} skipped: its row cannot be parsed", row.text(0, col_id),
-                  row.text(0, col_schema), row.text(0, col_table));
-    return std::nullopt;
-  }
-  e->routes = route_event(*e, [&](std::string_view session, directory::lookup which) {
-    return directory_.campaign_of(session, which);
-  });
-  add_phone_routes(*e, directory_, description_);
-  directory_.fold(*e);
-  return *std::move(e);
 }
 
 }  // namespace pgcast

@@ -186,12 +186,11 @@ asio::awaitable<result<replay::found_rows>> replay::find(
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
   const auto& found = (*rows)[3];
-  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
+  auto seen = pg_snapshot::parse((*rows)[1].text(0, header_snapshot));
   if (!seen) co_return seen.error();
-  const auto dropped = to_number((*rows)[1].text(0, 1));
+  const auto dropped = to_number((*rows)[1].text(0, header_dropped_xid));
   const bool is_ahead = out.after.s2->xmax() > seen->xmax();
-  // What was dropped must have been seen by then: also by transactions that were open at the place.
-  const bool is_too_old = dropped != 0 && !out.after.s1->covers(seen->clamped(dropped + 1));
+  const bool is_too_old = !out.after.is_kept(dropped, *seen);
   if (is_ahead || is_too_old) {
     auto ended = co_await commit(pg);
     if (!ended) co_return ended.error();

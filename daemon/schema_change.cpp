@@ -4,6 +4,7 @@
 #include "daemon/embedded.hpp"
 #include "daemon/log.hpp"
 #include "daemon/pg_session.hpp"
+#include "daemon/source_session.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -51,7 +52,7 @@ result<void> check_server(pg_session& session, const std::string& database_url) 
         "the server is a standby and cannot be written to; connect to the primary, "
         "for example with target_session_attrs=read-write in database.url");
   }
-  const auto pooler = detect_pooling(session, database_url);
+  const auto pooler = detect_pooling(database_url);
   if (!pooler) return pooler.error();
   if (*pooler == pooling::transaction) {
     return unsuitable("database.url leads to a transaction pooler; " + pooler_remedy(session));

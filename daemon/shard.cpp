@@ -188,6 +188,8 @@ void shard::tell(channel::system_message m) {
 void shard::start_over() {
   asio::post(context_, [this] {
     places_.clear();
+    pool_.renew();
+    deciding_.renew();
     for (const auto& c : connections_) c->start_over();
   });
 }

@@ -1,5 +1,7 @@
 #include "daemon/source_session.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace pgcast {
@@ -7,6 +9,11 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr int k_oldest_server = 140'000;
+
+/// As remove_deadlines(), for a transaction whose connection may be a pooler's.
+constexpr std::string_view k_no_deadlines =
+    "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),"
+    " set_config('idle_in_transaction_session_timeout', '0', true)";
 
 std::uint64_t to_number(std::string_view text, int base = 10) {
   std::uint64_t value = 0;
@@ -22,23 +29,29 @@ std::string from_hex(std::string_view hex) {
   return out;
 }
 
+/// From the rows that open_source() asks for.
 source_history to_history(const std::vector<pg_rows>& rows) {
   source_history h;
-  h.epoch = to_number(rows[0].text(0, 0), 16);
-  h.cursor_key = from_hex(rows[0].text(0, 1));
-  for (int i = 0; i < rows[1].size(); ++i) {
+  h.epoch = to_number(rows[2].text(0, 0), 16);
+  h.cursor_key = from_hex(rows[2].text(0, 1));
+  for (int i = 0; i < rows[3].size(); ++i) {
     h.incarnations.push_back(
-        {static_cast<std::uint32_t>(to_number(rows[1].text(i, 0))), to_number(rows[1].text(i, 1))});
+        {static_cast<std::uint32_t>(to_number(rows[3].text(i, 0))), to_number(rows[3].text(i, 1))});
   }
-  h.dropped_xid = to_number(rows[2].text(0, 0));
+  h.dropped_xid = to_number(rows[4].text(0, 0));
   return h;
 }
 
 }  // namespace
 
-asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_connection& pg,
-                                                                           std::string conninfo,
-                                                                           std::string name) {
+bool is_refused_for_now(const pg_connection& pg) {
+  // Too many connections; starting up or shutting down; how pgbouncer refuses one too many.
+  constexpr std::array<std::string_view, 3> passing{"53300", "57P03", "08P01"};
+  return std::find(passing.begin(), passing.end(), pg.refused_with()) != passing.end();
+}
+
+asio::awaitable<result<void>> open_session(pg_connection& pg, std::string conninfo,
+                                           std::string name) {
   auto connected = co_await pg.connect(std::move(conninfo), std::move(name), k_answer_timeout);
   if (!connected) co_return connected.error();
   if (pg.server_version() < k_oldest_server) {
@@ -48,7 +61,7 @@ asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_co
                     "server or point database.url elsewhere"};
   }
   std::vector<pg_statement> checks;
-  checks.emplace_back("SELECT pg_is_in_recovery(), to_regclass('pgcast.outbox') IS NULL");
+  checks.emplace_back("SELECT pg_is_in_recovery(), pg_backend_pid()");
   auto checked = co_await pg.run(std::move(checks), k_answer_timeout);
   if (!checked) co_return checked.error();
   if ((*checked)[0].text(0, 0) == "t") {
@@ -57,29 +70,61 @@ asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_co
                     "the server is a hot standby: point database.url "
                     "at the primary (target_session_attrs=read-write)"};
   }
-  if ((*checked)[0].text(0, 1) == "t") {
+  // Behind a pooler each transaction sets what it needs.
+  const bool is_pooled = (*checked)[0].text(0, 1) != std::to_string(pg.backend_pid());
+  if (is_pooled) co_return result<void>{};
+  co_return co_await remove_deadlines(pg);
+}
+
+asio::awaitable<result<void>> remove_deadlines(pg_connection& pg) {
+  std::vector<pg_statement> settings;
+  settings.emplace_back(
+      "SELECT set_config(name, CASE WHEN name LIKE '%timeout' THEN '0' ELSE 'off' END, false)"
+      " FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',"
+      " 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout',"
+      " 'default_transaction_read_only', 'default_transaction_deferrable')");
+  auto set = co_await pg.run(std::move(settings), k_answer_timeout);
+  if (!set) co_return set.error();
+  co_return result<void>{};
+}
+
+asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_connection& pg,
+                                                                           std::string conninfo,
+                                                                           std::string name) {
+  auto opened = co_await open_session(pg, std::move(conninfo), std::move(name));
+  if (!opened) co_return opened.error();
+  std::vector<pg_statement> checks;
+  checks.emplace_back("SELECT to_regclass('pgcast.outbox') IS NULL");
+  auto checked = co_await pg.run(std::move(checks), k_answer_timeout);
+  if (!checked) co_return checked.error();
+  if ((*checked)[0].text(0, 0) == "t") {
     pg.close();
     co_return error{errc::not_installed,
                     "pgcast is not installed in this database: run "
                     "'pgcast install' with the same database.url"};
   }
   std::vector<pg_statement> attach;
+  attach.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  attach.emplace_back(std::string{k_no_deadlines});
   attach.emplace_back("SELECT epoch, encode(cursor_key, 'hex') FROM pgcast.attach()");
   attach.emplace_back("SELECT number, first_xid FROM pgcast.incarnation ORDER BY number");
   attach.emplace_back("SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta");
+  attach.emplace_back("COMMIT");
   auto rows = co_await pg.run(std::move(attach), k_answer_timeout);
   if (!rows) co_return rows.error();
   co_return std::make_shared<const source_history>(to_history(*rows));
 }
 
-asio::awaitable<result<session_traits>> read_traits(pg_connection& pg) {
+asio::awaitable<result<session_traits>> read_traits(pg_connection& pg, std::string conninfo) {
+  session_traits t;
+  auto pooler = co_await detect_pooling(pg, std::move(conninfo));
+  if (!pooler) co_return pooler.error();
+  t.pooler = *pooler;
   std::vector<pg_statement> query;
-  query.emplace_back("SELECT pg_backend_pid(), current_setting('max_prepared_transactions')");
+  query.emplace_back("SELECT current_setting('max_prepared_transactions')");
   auto rows = co_await pg.run(std::move(query), k_answer_timeout);
   if (!rows) co_return rows.error();
-  session_traits t;
-  t.is_pooled = (*rows)[0].text(0, 0) != std::to_string(pg.backend_pid());
-  t.allows_prepared = (*rows)[0].text(0, 1) != "0";
+  t.allows_prepared = (*rows)[0].text(0, 0) != "0";
   co_return t;
 }
 
@@ -111,6 +156,9 @@ std::vector<pg_statement> begin_read() {
   out.emplace_back("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   out.emplace_back(
       "SELECT pg_current_snapshot(), (SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta),"
+      " pg_backend_pid(),"
+      " set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),"
+      " set_config('idle_in_transaction_session_timeout', '0', true),"
       " set_config('TimeZone', 'UTC', true), set_config('IntervalStyle', 'postgres', true),"
       " set_config('DateStyle', 'ISO, MDY', true),"
       " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"

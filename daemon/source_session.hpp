@@ -22,16 +22,48 @@ constexpr std::chrono::milliseconds k_answer_timeout{
 boost::asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(
     pg_connection& pg, std::string conninfo, std::string name);
 
+/// Connects to listen or to ask a question: as open_source(), without the history.
+boost::asio::awaitable<result<void>> open_session(pg_connection& pg, std::string conninfo,
+                                                  std::string name);
+
+/// For this session alone, takes away the deadlines that a role or database sets for applications:
+/// a large read that is cancelled again and again would never advance. Not through a transaction
+/// pooler, where it would stay behind for others.
+boost::asio::awaitable<result<void>> remove_deadlines(pg_connection& pg);
+
+/// True if the server or a pooler refused the last connect for a reason that passes: no connection
+/// is free, or it starts up.
+bool is_refused_for_now(const pg_connection& pg);
+
+/// Between us and the server.
+enum class pooling { none, session, transaction };
+
+/// Whether a pooler is in between, and whether it gives a client the same server connection for
+/// long: through a transaction pooler LISTEN hears nothing. A pooler numbers backends itself in
+/// either mode, so what tells is a second connection, opened only when the numbers differ. When
+/// the pooler has no server connection for it the answer is `transaction`, which costs no event.
+/// Not inside a transaction; `pg` may be closed when the server falls silent.
+boost::asio::awaitable<result<pooling>> detect_pooling(pg_connection& pg, std::string conninfo);
+
+/// The same for commands, on connections of its own.
+result<pooling> detect_pooling(const std::string& conninfo);
+
 /// What an open session looks like to the server.
 struct session_traits {
-  bool is_pooled = false;        ///< a transaction pooler is in between: LISTEN hears nothing
+  pooling pooler = pooling::none;
   bool allows_prepared = false;  ///< max_prepared_transactions > 0
 };
-boost::asio::awaitable<result<session_traits>> read_traits(pg_connection& pg);
+boost::asio::awaitable<result<session_traits>> read_traits(pg_connection& pg, std::string conninfo);
 
-/// The first statements of every read transaction: one snapshot, and rendering that does not
-/// depend on defaults of role or database.
+/// The first statements of every read transaction: one snapshot, and rendering and deadlines that
+/// do not depend on defaults of role or database. The second gives the read_header.
 std::vector<pg_statement> begin_read();
+
+enum read_header : int {
+  header_snapshot,
+  header_dropped_xid,  ///< highest in dropped partitions, 0 = none
+  header_backend_pid   ///< of the server, also behind a pooler
+};
 
 /// Which outbox rows to read: those that a position does not cover.
 struct outbox_filter {

@@ -21,4 +21,17 @@ void append_element(std::string& array, std::string_view element) {
   array += '"';
 }
 
+std::string on_one_line(std::string_view message) {
+  std::string line;
+  for (const char c : message) {
+    const bool is_blank = c == '\n' || c == '\t' || c == '\r' || c == ' ';
+    if (!is_blank)
+      line += c;
+    else if (!line.empty() && line.back() != ' ')
+      line += ' ';
+  }
+  while (line.ends_with(' ') || line.ends_with('.')) line.pop_back();
+  return line;
+}
+
 }  // namespace pgcast

@@ -19,4 +19,7 @@ std::string text_array(const Elements& elements) {
   return out + '}';
 }
 
+/// A message of libpq or of the server on one line, without a line break or full stop at its end.
+std::string on_one_line(std::string_view message);
+
 }  // namespace pgcast

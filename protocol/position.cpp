@@ -174,6 +174,11 @@ bool position::covers(std::uint64_t xid, std::uint64_t event_id) const {
   return s1->sees(xid) || (event_id <= id && s2->sees(xid));
 }
 
+bool position::is_kept(std::uint64_t dropped_xid, const pg_snapshot& now) const {
+  // Transactions that were open at the place may have ended, and been dropped, since.
+  return dropped_xid == 0 || s1->covers(now.clamped(dropped_xid + 1));
+}
+
 position position::in(const source_history& history) const {
   position out = *this;
   for (const auto& i : history.incarnations) {

@@ -68,6 +68,9 @@ struct position {
   /// Just after everything that `s` sees.
   static position at(std::uint32_t incarnation, std::shared_ptr<const pg_snapshot> s);
   bool covers(std::uint64_t xid, std::uint64_t event_id) const;
+  /// Whether all that was dropped from the outbox had been seen here. `dropped_xid`: the highest
+  /// that was dropped, 0 = none; `now`: a snapshot later than the place.
+  bool is_kept(std::uint64_t dropped_xid, const pg_snapshot& now) const;
   /// The same place as the newest incarnation of `history` sees it: xids that were given out
   /// again since count as unseen. Only repeats, never loses.
   position in(const source_history& history) const;

@@ -48,7 +48,7 @@ const of_server = {
     await bed.postgres.boot();
   },
   async clean_restart(bed) {
-    await bed.postgres.shut_down();
+    await bed.postgres.halt();
     await bed.postgres.boot();
   },
   async kill_daemon(bed, random) {
