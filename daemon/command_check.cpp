@@ -90,7 +90,11 @@ void check_version(pg_session& session, findings& found) {
 
 void check_pooler(pg_session& session, const std::string& url, findings& found) {
   const auto pooler = detect_pooling(url);
-  if (!pooler) return found.fail("pooler: " + pooler.error().detail);
+  if (!pooler) {
+    return found.fail("pooler: " + pooler.error().detail +
+                      "; a second session is asked for here: let a pooler open more server "
+                      "connections (default_pool_size of pgbouncer)");
+  }
   switch (*pooler) {
     case pooling::none:
       return found.ok("pooler: none");

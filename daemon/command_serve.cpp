@@ -36,6 +36,8 @@ using namespace std::chrono_literals;
 constexpr auto k_ready_lag = 5s;
 constexpr auto k_noticed_outage = 2s;
 constexpr auto k_drain_check = 50ms;
+constexpr auto k_patience_at_start = 10s;
+constexpr auto k_pause_at_start = 250ms;
 constexpr auto k_last_words = 500ms;  // for close frames that are still on their way
 
 /// As many descriptors as the system allows: one a client.
@@ -147,8 +149,18 @@ class daemon_process : public event_sink {
 
   asio::awaitable<void> try_source(std::optional<error>& failed) {
     pg_connection pg(context_.get_executor());
-    auto opened = co_await open_source(pg, config_.database_url, "pgcast start");
-    if (!opened) failed = opened.error();
+    const auto deadline = std::chrono::steady_clock::now() + k_patience_at_start;
+    for (;;) {
+      auto opened = co_await open_source(pg, config_.database_url, "pgcast start");
+      if (opened) co_return;
+      // Full, or starting up together with us.
+      const bool may_pass = is_refused_for_now(pg) && std::chrono::steady_clock::now() < deadline;
+      if (!may_pass) {
+        failed = opened.error();
+        co_return;
+      }
+      co_await pause(k_pause_at_start);
+    }
   }
 
   void adopt(int descriptor, int family) {

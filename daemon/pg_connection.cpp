@@ -51,11 +51,14 @@ std::string take_sqlstate(std::string& message) {
     message.resize(place);
   }
   const auto is_code = [&](std::size_t at) {
+    bool has_digit = false;  // unlike "FATAL"
     for (std::size_t i = at; i < at + 5; ++i) {
       const char c = message[i];
-      if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z')) return false;
+      const bool is_digit = c >= '0' && c <= '9';
+      if (!is_digit && !(c >= 'A' && c <= 'Z')) return false;
+      has_digit = has_digit || is_digit;
     }
-    return true;
+    return has_digit;
   };
   for (std::size_t at = message.find(": "); at != std::string::npos;
        at = message.find(": ", at + 2)) {

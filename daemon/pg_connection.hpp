@@ -84,7 +84,7 @@ class pg_connection {
                                                            milliseconds timeout);
 
   /// Starts statements of which the one at `streamed` comes row by row through next_rows().
-  /// `before` gets the rows of those ahead of it.
+  /// Gives the rows of those ahead of it, as soon as the server has them.
   boost::asio::awaitable<result<std::vector<pg_rows>>> start_stream(
       std::vector<pg_statement> statements, std::size_t streamed, milliseconds timeout);
   /// What next_rows() found.
@@ -115,7 +115,7 @@ class pg_connection {
   boost::asio::awaitable<result<bool>> wait_for_result(milliseconds timeout);
   boost::asio::awaitable<result<PGresult*>> next_result(milliseconds timeout);
   boost::asio::awaitable<result<void>> send(const std::vector<pg_statement>& statements,
-                                            milliseconds timeout);
+                                            milliseconds timeout, std::size_t at_once = 0);
   boost::asio::awaitable<result<pg_rows>> rows_of_one(milliseconds timeout);
   boost::asio::awaitable<void> skip_to_sync(milliseconds timeout);
   boost::asio::awaitable<void> give_up(milliseconds timeout);

@@ -4,11 +4,14 @@
 
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
+
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
 constexpr std::chrono::milliseconds k_flush_slice{20};
+constexpr std::chrono::milliseconds k_wait_for_more{100};
 constexpr std::chrono::milliseconds k_end_of_stream_timeout{5'000};
 
 /// The server ends the connection, or cannot serve it now (classes 53, 58): nothing is wrong with
@@ -74,11 +77,12 @@ error pg_connection::failure_of(const PGresult* r) const {
 }
 
 asio::awaitable<result<void>> pg_connection::send(const std::vector<pg_statement>& statements,
-                                                  milliseconds timeout) {
+                                                  milliseconds timeout, std::size_t at_once) {
   if (connection_ == nullptr) {
     co_return error{errc::database_unreachable, "not connected to the database"};
   }
-  for (const auto& s : statements) {
+  for (std::size_t i = 0; i < statements.size(); ++i) {
+    const auto& s = statements[i];
     std::vector<const char*> values;
     for (const auto& p : s.parameters) values.push_back(p ? p->c_str() : nullptr);
     const int count = static_cast<int>(values.size());
@@ -86,9 +90,9 @@ asio::awaitable<result<void>> pg_connection::send(const std::vector<pg_statement
                                                          values.data(), nullptr, nullptr, 0)
                                    : PQsendQueryParams(connection_, s.sql.c_str(), count, nullptr,
                                                        values.data(), nullptr, nullptr, 0);
-    if (sent != 1) {
-      co_return lost("a query could not be sent");
-    }
+    // Without being asked to, a server keeps answers back until the end of the pipeline.
+    const bool is_flushed = i + 1 != at_once || PQsendFlushRequest(connection_) == 1;
+    if (sent != 1 || !is_flushed) co_return lost("a query could not be sent");
   }
   if (PQpipelineSync(connection_) != 1) co_return lost("a query could not be sent");
   co_return co_await flush(timeout);
@@ -182,7 +186,7 @@ asio::awaitable<result<std::vector<pg_rows>>> pg_connection::run(
 
 asio::awaitable<result<std::vector<pg_rows>>> pg_connection::start_stream(
     std::vector<pg_statement> statements, std::size_t streamed, milliseconds timeout) {
-  auto sent = co_await send(statements, timeout);
+  auto sent = co_await send(statements, timeout, streamed);
   if (!sent) co_return sent.error();
   std::vector<pg_rows> before;
   for (std::size_t i = 0; i < streamed; ++i) {
@@ -205,7 +209,9 @@ asio::awaitable<result<pg_connection::part>> pg_connection::next_rows(std::size_
   part found;
   std::size_t bytes = 0;
   while (!stream_ended_ && found.rows.size() < max_rows && bytes < max_bytes) {
-    const auto arrival = co_await wait_for_result(silence);
+    // What is there does not wait for what may not come.
+    const auto patience = found.rows.empty() ? silence : std::min(silence, k_wait_for_more);
+    const auto arrival = co_await wait_for_result(patience);
     if (!arrival) co_return arrival.error();
     if (!*arrival) {
       found.is_silent = found.rows.empty();

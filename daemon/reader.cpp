@@ -97,7 +97,8 @@ asio::awaitable<result<void>> reader::connect() {
     auto prepared = co_await prepare_reads();
     if (!prepared) co_return prepared.error();
   }
-  co_await wait_for_room();
+  auto room = co_await wait_for_room();
+  if (!room) co_return room.error();
   announce_place();
   how_ = "live";
   metrics().source_poll_only.set(polls_only ? 1 : 0);

@@ -43,7 +43,9 @@ class reader {
   boost::asio::awaitable<result<std::size_t>> read_batch(pg_snapshot& seen);
   boost::asio::awaitable<result<std::size_t>> stream_rows(const event_spans& spans);
   boost::asio::awaitable<result<void>> ask_about_silence(std::chrono::milliseconds silent_for);
-  boost::asio::awaitable<void> wait_for_room();
+  boost::asio::awaitable<result<void>> ask(pg_statement question,
+                                           std::chrono::milliseconds silent_for);
+  boost::asio::awaitable<result<void>> wait_for_room();
   boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
   boost::asio::awaitable<result<reader_fsm::action>> take_lock();
   boost::asio::awaitable<result<reader_fsm::action>> wait_for_doorbell(

@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds k_header_timeout = 4'500ms;    // 1 s later 
 constexpr std::chrono::milliseconds k_silence = 2'000ms;           // in a batch, before we ask why
 constexpr std::chrono::milliseconds k_question_timeout = 3'000ms;  // together under 6 s
 constexpr auto k_longest_silence = 60s;  // where nobody can say whether the server still works
+constexpr auto k_between_questions = 1'500ms;  // while there is no room
 constexpr std::size_t k_chunk_rows = 512;
 constexpr std::size_t k_chunk_bytes = 256 * 1024;
 constexpr auto k_congested_pause = 2ms;
@@ -118,7 +119,8 @@ asio::awaitable<result<std::size_t>> reader::stream_rows(const event_spans& span
     }
     silent_for = 0ms;
     count += found->rows.size();
-    co_await wait_for_room();
+    auto room = co_await wait_for_room();
+    if (!room) co_return room.error();
     deliver(found->rows, spans);
   }
 }
@@ -126,39 +128,52 @@ asio::awaitable<result<std::size_t>> reader::stream_rows(const event_spans& span
 /// In the middle of a batch a server may be silent because it sorts, waits for a lock or reads a
 /// slow disk; or because it, or the way to it, is dead. Its own view of our backend tells.
 asio::awaitable<result<void>> reader::ask_about_silence(std::chrono::milliseconds silent_for) {
+  pg_statement question{
+      "SELECT state = 'active' AND coalesce(wait_event, '') <> 'ClientWrite'"
+      " FROM pg_stat_activity WHERE pid = $1::int",
+      std::vector<std::optional<std::string>>{backend_}};
+  auto works = co_await ask(std::move(question), silent_for);
+  co_return works;
+}
+
+/// On another connection than the one that reads; anything but "t" means that it is lost.
+asio::awaitable<result<void>> reader::ask(pg_statement question,
+                                          std::chrono::milliseconds silent_for) {
   const error lost{errc::database_unreachable, "the database fell silent in the middle of a batch"};
+  // A transaction pooler, or a full server, may have no connection left to ask on; that it took us
+  // in, or refused us, shows that it lives itself.
+  const bool may_doubt = silent_for < k_longest_silence;
   pg_connection asking(executor_);
   pg_connection* const asked = listening_.is_open() ? &listening_ : &asking;
   if (asked == &asking) {
     asking.prefer_server_of(reading_);
     auto opened = co_await asking.connect(config_.database_url, "pgcast probe", k_question_timeout);
     const bool is_full = !opened && is_refused_for_now(asking);
-    if (!opened && !is_full) co_return lost;
-    if (is_full && silent_for < k_longest_silence) co_return result<void>{};
-    if (is_full) co_return lost;
+    if (is_full && may_doubt) co_return result<void>{};
+    if (!opened) co_return lost;
   }
-  std::vector<pg_statement> question;
-  question.emplace_back(
-      "SELECT state = 'active' AND coalesce(wait_event, '') <> 'ClientWrite'"
-      " FROM pg_stat_activity WHERE pid = $1::int",
-      std::vector<std::optional<std::string>>{backend_});
-  auto answer = co_await asked->run(std::move(question), k_question_timeout);
-  if (!answer) {
-    // A transaction pooler may have no server connection left to ask on; that it took us in shows
-    // that it lives itself.
-    const bool may_work = pooler_ == pooling::transaction && silent_for < k_longest_silence;
-    if (may_work) co_return result<void>{};
-    co_return lost;
-  }
+  std::vector<pg_statement> statements;
+  statements.push_back(std::move(question));
+  auto answer = co_await asked->run(std::move(statements), k_question_timeout);
+  if (!answer && asked == &asking && may_doubt) co_return result<void>{};
+  if (!answer) co_return lost;
   if ((*answer)[0].size() == 1 && (*answer)[0].text(0, 0) == "t") co_return result<void>{};
   co_return lost;
 }
 
-asio::awaitable<void> reader::wait_for_room() {
+/// Also while we do not read: shards may have no room because they cannot ask the database either.
+asio::awaitable<result<void>> reader::wait_for_room() {
+  auto asked_at = reader_fsm::clock::now();
   while (!sink_.has_room() && !is_stopped_) {
     if (!newest_.empty()) metrics().source_lag.set(age_of(newest_));
     co_await pause(k_congested_pause);
+    if (reader_fsm::clock::now() - asked_at < k_between_questions) continue;
+    pg_statement question{"SELECT true"};
+    auto works = co_await ask(std::move(question), 0ms);
+    if (!works) co_return works.error();
+    asked_at = reader_fsm::clock::now();
   }
+  co_return result<void>{};
 }
 
 void reader::deliver(const std::vector<pg_rows>& rows, const event_spans& spans) {

@@ -8,7 +8,7 @@ import { add_campaign, add_session, say } from './fixture/rows.js';
 import { Writers, committed, difference, k_no_difference, told_once } from './fixture/writers.js';
 
 const world = use_world();
-const k_noticed = 7000; // ms: 1 s between safety polls, 5 s without an answer, and slack
+const k_noticed = 6000; // ms: 1 s between safety polls, 4.5 s without an answer, and slack
 const k_back = 12_000; // ms: the longest back-off, and slack
 const k_rows = 20_000;
 
@@ -42,7 +42,6 @@ async function until_ready(wanted, ms, of = daemon) {
   return Math.round(performance.now() - began);
 }
 
-const codes = (watch) => watch.systems.filter((one) => one.extension === 'pgcast').map((one) => one.code);
 
 /** A large batch of which a watch must be told in the order of its rows, while `disturb` disturbs. */
 async function large_batch(t, disturb) {
@@ -72,11 +71,11 @@ async function with_two_hosts(t) {
   const list = hosts.map((host) => `127.0.0.1:${host.port}`).join(',');
   const one = new Daemon(`postgres://owner@${list}/postgres?target_session_attrs=read-write`);
   world.daemons.add(one);
-  await one.run();
   t.after(async () => {
     await one.kill();
     for (const host of hosts) await host.stop();
   });
+  await one.run();
   return { hosts, daemon: one };
 }
 
@@ -96,14 +95,14 @@ describe('a daemon behind a network that fails', () => {
     proxy.stall();
     const noticed = await until_ready(false, k_noticed);
     const joining = world.client({ daemon }).watch(`session:${here.sessions[0]}`);
-    await until(() => here.watches.every((watch) => codes(watch).length === 1), 'clients are told', 5000);
+    await until(() => here.watches.every((watch) => watch.codes().length === 1), 'clients are told', 5000);
     proxy.resume();
     const back = await until_ready(true, k_back);
     await sleep(500);
     await writers.stop();
     await assert_complete(here);
-    await until(() => here.watches.every((watch) => codes(watch).length === 2), 'clients are told', 5000);
-    for (const watch of here.watches) assert.deepEqual(codes(watch), ['source_away', 'source_back']);
+    await until(() => here.watches.every((watch) => watch.codes().length === 2), 'clients are told', 5000);
+    for (const watch of here.watches) assert.deepEqual(watch.codes(), ['source_away', 'source_back']);
     await joining.snapshot(1, 20_000);
     t.diagnostic(`noticed after ${noticed} ms, back after ${back} ms, ${here.watches[0].events.length} rows`);
   });
@@ -160,5 +159,87 @@ describe('a daemon behind a network that fails', () => {
       }
     });
     t.diagnostic(`${ended} backends terminated`);
+  });
+
+  test('Batch_HalfOpenInTheMiddle_IsNoticedAndComesWholeAndInOrder', { timeout: 60_000 }, async (t) => {
+    await large_batch(t, async (watch) => {
+      proxy.fail_in_the_middle(2_000_000, 'stall');
+      await until(() => proxy.is_stalled, 'stalled');
+      const told = watch.events.length;
+      const began = performance.now();
+      const says_why = async () => /silent in the middle of a batch/.test((await daemon.ready()).reason);
+      await until(says_why, 'noticed', k_noticed).finally(() => proxy.resume());
+      t.diagnostic(`noticed after ${Math.round(performance.now() - began)} ms, ${told} rows told before, back after ${await until_ready(true, k_back)} ms`);
+    });
+  });
+
+  test('HalfOpen_AtConnect_IsTriedAgainUntilItWorks', { timeout: 60_000 }, async (t) => {
+    const here = await watch_all(1);
+    proxy.stall();
+    proxy.cut();
+    await until_ready(false, 1000);
+    await say(world, here.sessions[0], 'meanwhile');
+    await sleep(7000); // a silent connect and part of another
+    proxy.resume();
+    const back = await until_ready(true, k_back);
+    await assert_complete(here);
+    t.diagnostic(`back after ${back} ms`);
+  });
+});
+
+test('HalfOpen_AtStart_EndsWithAClearSentence', { timeout: 30_000 }, async (t) => {
+  const silent = await Proxy.start(world.postgres.port);
+  t.after(() => silent.stop());
+  silent.stall();
+  for (const name of ['serve', 'check']) {
+    const began = performance.now();
+    const { code, text } = await new Daemon(silent.url()).command(name);
+    assert.notEqual(code, 0);
+    assert.match(text, /did not answer in time|timeout expired/);
+    assert.ok(performance.now() - began < 12_000);
+  }
+});
+
+describe('a list of servers', () => {
+  /** A join, and a row, on the server that is left. */
+  const assert_works = async (one, watch, session) => {
+    const id = await say(world, session, 'on the other server');
+    await watch.event((event) => event.record.id === id, 1, 5000);
+    await world.client({ daemon: one }).watch(`session:${session}`).snapshot(1, 20_000);
+  };
+
+  test('Servers_OneFallsSilentAfterTheOther_TheOtherTakesOverSoon', { timeout: 90_000 }, async (t) => {
+    const { hosts, daemon: one } = await with_two_hosts(t);
+    const session = await add_session(world);
+    const watch = world.client({ daemon: one }).watch(`session:${session}`);
+    await watch.snapshot();
+    for (const silent of [0, 1, 0]) {
+      hosts[silent].stall();
+      const noticed = await until_ready(false, k_noticed, one);
+      const back = await until_ready(true, k_back, one);
+      t.diagnostic(`noticed after ${noticed} ms, on the other after ${back} ms`);
+      await assert_works(one, watch, session);
+      hosts[silent].resume();
+    }
+    assert.equal(watch.statuses.length, 1);
+    assert.equal(watch.snapshots.length, 1);
+    assert.deepEqual(watch.events.map((event) => event.record.id), await committed(world, [session]));
+  });
+
+  test('Servers_FirstSilentFromTheStart_StartsOnTheSecond', { timeout: 60_000 }, async (t) => {
+    const hosts = [await Proxy.start(world.postgres.port), await Proxy.start(world.postgres.port)];
+    const one = new Daemon(`postgres://owner@127.0.0.1:${hosts[0].port},127.0.0.1:${hosts[1].port}/postgres`);
+    t.after(async () => {
+      await one.kill();
+      for (const host of hosts) await host.stop();
+    });
+    hosts[0].stall();
+    const began = performance.now();
+    await one.run();
+    t.diagnostic(`ready after ${Math.round(performance.now() - began)} ms`);
+    const session = await add_session(world);
+    const watch = world.client({ daemon: one }).watch(`session:${session}`);
+    await watch.snapshot(1, 20_000);
+    await assert_works(one, watch, session);
   });
 });

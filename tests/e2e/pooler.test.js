@@ -65,6 +65,10 @@ describe('a pooler in transaction mode', () => {
     t.diagnostic(`late p50 ${late[10].toFixed(0)} max ${late[19].toFixed(0)} ms`);
     assert.ok(late[10] < 500 && late[19] < 2500, String(late));
     assert.equal(daemon.process.log().match(k_polls).length, 1, 'not said again');
+    assert.equal(await daemon.metric('pgcast_source_poll_only'), 1);
+    const { code, reason } = await daemon.ready();
+    assert.equal(code, 200);
+    assert.match(reason, k_polls);
   });
 
   test('Pooler_Check_WarnsWithTheRemedy', { timeout: 30_000 }, async () => {
@@ -135,7 +139,7 @@ describe('a pooler in transaction mode', () => {
     await writers.stop();
     await assert_complete(here);
     t.diagnostic(`${here.watches[0].events.length} rows`);
-    const codes = here.watches[0].systems.filter((one) => one.extension === 'pgcast').map((one) => one.code);
+    const codes = here.watches[0].codes();
     assert.deepEqual(codes.slice(-2), ['source_away', 'source_back']);
     const late = world.client({ daemon }).watch(`session:${here.sessions[0]}`);
     await late.snapshot();
@@ -172,4 +176,46 @@ test('Pooler_WithOneServerConnectionForAll_StillServes', { timeout: 60_000 }, as
   await watch.snapshot(1, 15_000);
   const id = await say(world, session, 'hello');
   assert.equal((await watch.event()).record.id, id);
+});
+
+test('Pooler_WithOneServerConnectionForAll_IsCheckedInAFewSeconds', { timeout: 60_000 }, async (t) => {
+  const { daemon } = await behind(t, { size: 1 });
+  const began = performance.now();
+  const { code, text } = await daemon.command('check');
+  assert.ok(performance.now() - began < 15_000);
+  assert.match(text, /^warn {2}pooler: .*transaction mode.*poll/m);
+  assert.equal(code, 0, text);
+});
+
+test('Pooler_InSessionMode_IsListenedThroughLikeADirectConnection', { timeout: 60_000 }, async (t) => {
+  const { daemon } = await behind(t, { mode: 'session', size: 30 });
+  await daemon.run();
+  assert.doesNotMatch(daemon.process.log(), /polling only/);
+  assert.equal(await daemon.metric('pgcast_source_poll_only'), 0);
+  assert.deepEqual(await daemon.ready(), { code: 200, status: 'ready' });
+  assert.match((await daemon.command('check')).text, /^ok {4}pooler: one in session mode/m);
+  const session = await add_session(world);
+  const watch = world.client({ daemon }).watch(`session:${session}`);
+  await watch.snapshot();
+  const before = await daemon.metric('pgcast_doorbells_total');
+  const ids = [];
+  for (let nth = 0; nth < 8; nth += 1) {
+    await sleep(200); // asleep again
+    ids.push(await say(world, session, 'ring'));
+    await watch.event((event) => event.record.id === ids.at(-1));
+  }
+  assert.ok(await daemon.metric('pgcast_doorbells_total') >= before + 5, 'woken by the doorbell');
+  assert.deepEqual(watch.events.map((event) => event.record.id), ids);
+});
+
+test('Pooler_WithoutAServerConnectionForASecondSession_CheckEndsAndSaysSo', { timeout: 60_000 }, async (t) => {
+  const { daemon } = await behind(t, { mode: 'session', size: 2 });
+  const holder = await world.postgres.connect_by(daemon.database_url);
+  t.after(() => holder.end());
+  await holder.query('SELECT 1'); // holds one of the two
+  const began = performance.now();
+  const { text } = await daemon.command('check');
+  assert.ok(performance.now() - began < 30_000);
+  assert.match(text, /^(fail|warn) {2}pooler: .*(server connections|transaction mode)/m);
+  t.diagnostic(text.split('\n').find((one) => one.includes('pooler: ')));
 });
