@@ -36,6 +36,7 @@ using namespace std::chrono_literals;
 constexpr auto k_ready_lag = 5s;
 constexpr auto k_noticed_outage = 2s;
 constexpr auto k_drain_check = 50ms;
+constexpr auto k_catch_up_check = 20ms;
 constexpr auto k_patience_at_start = 10s;
 constexpr auto k_pause_at_start = 250ms;
 constexpr auto k_last_words = 500ms;  // for close frames that are still on their way
@@ -113,7 +114,10 @@ class daemon_process : public event_sink {
     if (state == source_state::lost) spdlog::warn("source lost: {}", detail);
     if (state == source_state::live) spdlog::info("source {}", detail);
     notify_status("source: " + detail);
-    if (state == source_state::live) announce_return();
+    if (state == source_state::live) {
+      outage_timer_.reset();
+      if (is_outage_told_) spawn(announce_return());
+    }
     if (state == source_state::lost && !outage_timer_) spawn(announce_outage());
   }
 
@@ -198,16 +202,28 @@ class daemon_process : public event_sink {
     boost::system::error_code cancelled;
     co_await outage_timer_->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
     if (cancelled) co_return;
-    is_outage_told_ = true;
+    if (std::exchange(is_outage_told_, true)) co_return;  // it is not over for the clients yet
     for (const auto& s : shards_) {
       s->tell({"pgcast", "error", "source_away",
                "the database is away; what happens meanwhile follows"});
     }
   }
 
-  void announce_return() {
-    outage_timer_.reset();
-    if (!std::exchange(is_outage_told_, false)) return;
+  /// When what was missed is on its way to every client.
+  asio::awaitable<void> announce_return() {
+    asio::steady_timer timer(context_);
+    std::vector<std::size_t> missed;
+    for (const auto& s : shards_) missed.push_back(s->delivered_chunks());
+    for (std::size_t i = 0; i < shards_.size();) {
+      if (shards_[i]->published_chunks() >= missed[i]) {
+        ++i;
+        continue;
+      }
+      timer.expires_after(k_catch_up_check);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
+    const bool is_back = source_ == source_state::live;
+    if (!is_back || !std::exchange(is_outage_told_, false)) co_return;
     for (const auto& s : shards_) {
       s->tell({"pgcast", "ok", "source_back",
                "the database is back; all that was missed has followed"});

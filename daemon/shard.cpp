@@ -197,6 +197,7 @@ void shard::start_over() {
 // ---- events
 
 void shard::deliver(std::shared_ptr<const event_chunk> chunk) {
+  ++delivered_chunks_;
   waiting_chunks_.fetch_add(1, std::memory_order_relaxed);
   asio::post(context_, [this, chunk = std::move(chunk)]() mutable {
     if (!chunks_.try_send(boost::system::error_code{}, std::move(chunk))) {
@@ -219,6 +220,7 @@ asio::awaitable<void> shard::publish_chunks() {
     while (chunk) {  // all that wait in one turn: their frames leave in one send a client
       co_await publish_chunk(chunk);
       waiting_chunks_.fetch_sub(1, std::memory_order_relaxed);
+      published_chunks_.fetch_add(1, std::memory_order_relaxed);
       chunk = nullptr;
       chunks_.try_receive(
           [&](const boost::system::error_code&, std::shared_ptr<const event_chunk> next) {

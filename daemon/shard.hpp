@@ -48,6 +48,9 @@ class shard {
 
   /// False while chunks wait here or queues are too full.
   bool has_room() const;
+  /// Chunks that deliver() took, and those of them that are queued for the clients.
+  std::size_t delivered_chunks() const { return delivered_chunks_; }
+  std::size_t published_chunks() const { return published_chunks_.load(std::memory_order_relaxed); }
   std::size_t queued_bytes() const {
     return pressure_.queued_bytes.load(std::memory_order_relaxed);
   }
@@ -80,6 +83,8 @@ class shard {
   std::vector<std::shared_ptr<connection>> connections_;
   std::atomic<std::size_t> count_{0};
   std::atomic<std::size_t> waiting_chunks_{0};
+  std::atomic<std::size_t> published_chunks_{0};
+  std::size_t delivered_chunks_ = 0;  ///< of the source's thread
   std::chrono::steady_clock::time_point drain_start_{};
   std::chrono::milliseconds drain_duration_{0};
   std::size_t drain_total_ = 0;

@@ -205,6 +205,32 @@ for (const count of [1, 2]) {
   });
 }
 
+describe('readers that hang or lose what they hold', () => {
+  /** Daemons asleep: each holds the lock. */
+  const asleep = () => until(async () => (await world.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted AND database <> 0")).length >= daemons.length, 'asleep');
+
+  test('Doorbell_OneDaemonHangsAsleep_TheOthersHearInTimeAndItFollows', { timeout: 60_000 }, async (t) => {
+    const timed = new Timed(await add_session(world));
+    const [hung, well] = await listen(timed.session, daemons);
+    await asleep();
+    process.kill(daemons[0].process.pid, 'SIGSTOP');
+    await keep(3000, [{ act: (connection) => timed.transaction(connection), gap: any_gap }]);
+    t.diagnostic(await assert_complete(timed, [well]));
+    process.kill(daemons[0].process.pid, 'SIGCONT');
+    const wanted = await committed(world, [timed.session]);
+    await until(() => difference(told(hung), wanted).missing === 0, 'the hung one follows', 10_000);
+    assert.deepEqual(difference(told(hung), wanted), k_no_difference);
+  });
+
+  test('Doorbell_ListenerTerminatedAgainAndAgain_NothingLost', { timeout: 60_000 }, async (t) => {
+    const timed = new Timed(await add_session(world));
+    const watches = await listen(timed.session, daemons);
+    const end_a_listener = { act: () => world.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgcast listener' ORDER BY random() LIMIT 1"), gap: () => random(200, 900) };
+    await keep(4000, [{ act: (connection) => timed.transaction(connection), gap: any_gap }, end_a_listener]);
+    t.diagnostic(await assert_complete(timed, watches));
+  });
+});
+
 describe('prepared transactions', () => {
   const k_prepared_typical = 600; // polled
   const restart = async () => {

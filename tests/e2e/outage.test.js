@@ -173,6 +173,25 @@ describe('a daemon behind a network that fails', () => {
     });
   });
 
+  test('Outage_WithMuchMissed_IsOverForAClientWhenItHasAll', { timeout: 60_000 }, async (t) => {
+    const session = await add_session(world);
+    const watch = world.client({ daemon }).watch(`session:${session}`);
+    await watch.snapshot();
+    proxy.stall();
+    await until(() => watch.codes().length === 1, 'told that it is away', 10_000);
+    const k_missed = 8000;
+    await world.query(`INSERT INTO chat_history (session_id, message)
+      SELECT $1, json_build_object('n', i, 'text', repeat(' lorem ipsum', 20)) FROM generate_series(1, ${k_missed}) i`, [session]);
+    proxy.resume();
+    let had;
+    await until(() => {
+      had = watch.events.length;
+      return watch.codes().length === 2;
+    }, () => watch.say(), 40_000);
+    assert.deepEqual(watch.codes(), ['source_away', 'source_back']);
+    assert.equal(watch.events.length, k_missed, `all that was missed comes ahead of the word that it has (${had})`);
+  });
+
   test('HalfOpen_AtConnect_IsTriedAgainUntilItWorks', { timeout: 60_000 }, async (t) => {
     const here = await watch_all(1);
     proxy.stall();

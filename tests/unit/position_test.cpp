@@ -272,5 +272,16 @@ TEST(Cursor, RandomBytes_AreRefusedInPeace) {
   }
 }
 
+TEST(position, WhatWasDropped_IsKeptOnlyIfAllOfItHadBeenSeen) {
+  const auto at = [](pg_snapshot s) { return position::at(1, std::make_shared<pg_snapshot>(s)); };
+  const pg_snapshot now{200, 200, {}};
+  EXPECT_TRUE(at({10, 10, {}}).is_kept(0, now)) << "nothing was dropped";
+  EXPECT_TRUE(at({100, 100, {}}).is_kept(99, now));
+  EXPECT_FALSE(at({100, 100, {}}).is_kept(100, now)) << "the next one was dropped unread";
+  EXPECT_TRUE(at({50, 100, {50}}).is_kept(40, now));
+  EXPECT_FALSE(at({50, 100, {50}}).is_kept(60, now)) << "it was open at the place, and has ended";
+  EXPECT_TRUE(at({50, 100, {50}}).is_kept(60, pg_snapshot{50, 200, {50}})) << "it is open still";
+}
+
 }  // namespace
 }  // namespace pgcast
