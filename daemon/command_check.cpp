@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include <sysexits.h>
 
@@ -14,7 +15,7 @@ namespace pgcast {
 namespace {
 
 /// What deploy/sql installs.
-constexpr auto k_schema_version = "1";
+constexpr auto k_schema_version = "2";
 constexpr auto k_doorbell = "8099551725049085953";  ///< advisory key of sleeping daemons
 
 /// Collects and prints what was found, one line each.
@@ -229,7 +230,7 @@ void check_row_security(pg_session& session, const config& c, findings& found) {
   }
 }
 
-void check_outbox(pg_session& session, findings& found) {
+void check_outbox(pg_session& session, const config& c, findings& found) {
   const auto marker = session.query_value("SELECT pg_catalog.count(*) FROM pgcast.marker");
   if (marker && *marker == "0") {
     found.warn(
@@ -237,20 +238,35 @@ void check_outbox(pg_session& session, findings& found) {
         "last; the daemon sees to it when it connects");
   }
   const auto rows = ask(session, found, "outbox", R"(
-    SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_inherits i
-    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'pgcast.outbox'::pg_catalog.regclass
-      AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT')");
-  for (const auto& r : rows) {
-    const auto count = session.query_value("SELECT pg_catalog.count(*) FROM " + text(r, 0));
-    if (!count)
-      found.fail("outbox: " + count.error().detail);
-    else if (*count == "0")
-      found.ok("outbox: the default partition is empty");
-    else
-      found.warn("outbox: " + *count +
-                 " rows are in the default partition and are never "
-                 "dropped; keep a daemon running and delete them when they are old");
+    SELECT (SELECT pg_catalog.count(*) FROM (SELECT FROM pgcast.outbox_default LIMIT 100000) s),
+      (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(inhrelid))
+       FROM pg_catalog.pg_inherits WHERE inhparent = 'pgcast.outbox'::pg_catalog.regclass),
+      pg_catalog.extract('epoch', pg_catalog.clock_timestamp()) * 1000000
+        > pg_catalog.pg_sequence_last_value('pgcast.wanted_until'),
+      pg_catalog.to_regclass('pgcast.outbox_'
+        || pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.clock_timestamp())
+                              + '1 day', 'YYYYMMDD')) IS NULL)");
+  if (rows.empty()) return;
+  const auto& r = rows[0];
+  const auto stray = text(r, 0);
+  if (stray == "0") {
+    found.ok("outbox: the default partition is empty");
+  } else {
+    found.warn("outbox: " + stray +
+               " rows are in the default partition; keep a daemon running, it deletes them when "
+               "they are older than outbox.retention");
+  }
+  const auto bytes = std::strtoull(text(r, 1).c_str(), nullptr, 10);
+  if (bytes > c.outbox_warn_bytes) {
+    found.warn("outbox: it takes " + format_size(bytes) + ", more than outbox.warn_bytes (" +
+               format_size(c.outbox_warn_bytes) + "); shorten outbox.retention or raise the limit");
+  }
+  if (text(r, 2) == "t") {
+    found.warn(
+        "outbox: no daemon has looked after it for longer than outbox.retention, so rows for which "
+        "there is no partition are left out; run pgcast serve, clients then start afresh");
+  } else if (text(r, 3) == "t") {
+    found.warn("outbox: there is no partition for tomorrow; run pgcast serve and look at its log");
   }
 }
 
@@ -304,7 +320,7 @@ void check_database(const config& c, findings& found) {
   check_privileges(*session, found);
   check_triggers(*session, found);
   check_row_security(*session, c, found);
-  check_outbox(*session, found);
+  check_outbox(*session, c, found);
   check_indexes(*session, found);
   check_daemons(*session, found);
 }

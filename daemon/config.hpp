@@ -47,6 +47,7 @@ struct config {
   token_rules tokens;  ///< secrets, roles, api keys
   std::chrono::milliseconds auth_cache{30'000};
   std::chrono::seconds retention{86'400};
+  std::size_t outbox_warn_bytes = std::size_t{10} << 30;
   std::chrono::milliseconds stats_interval{250};
   limit_config limits;
   std::string log_level = "info";

@@ -117,6 +117,13 @@ const std::vector<metric>& all_metrics() {
       level("pgcast_outbox_default_partition_rows",
             "Rows in the outbox's default partition; more than 0 means that maintenance is late.",
             &set::outbox_default_partition_rows),
+      level("pgcast_outbox_bytes", "Disk space of the outbox with its indexes, every ten minutes.",
+            &set::outbox_bytes),
+      level("pgcast_outbox_rows_estimate",
+            "Rows of the outbox by the server's statistics, every ten minutes.",
+            &set::outbox_rows_estimate),
+      level("pgcast_outbox_oldest_seconds", "Age of the oldest event that is kept.",
+            &set::outbox_oldest),
   };
   return all;
 }

@@ -97,6 +97,9 @@ struct metric_set {
   gauge held_places;
   counter_family<place_outcome, 3> places;
   gauge outbox_default_partition_rows;
+  gauge outbox_bytes;
+  gauge outbox_rows_estimate;
+  duration_gauge outbox_oldest;
 };
 
 /// The process' metrics: `metrics().events_delivered.add(n)`. Lives as long as the process.

@@ -308,6 +308,9 @@ std::vector<setting> make_settings() {
   all.push_back(duration(
       {"outbox.retention", "", "how far back a client can resume"}, 1min,
       std::chrono::hours(24 * 365), [](auto& c) -> auto& { return c.retention; }));
+  all.push_back(size(
+      {"outbox.warn_bytes", "", "a larger outbox is warned of in the log and by pgcast check"},
+      1 << 20, std::size_t{1} << 50, [](auto& c) -> auto& { return c.outbox_warn_bytes; }));
   all.push_back(duration(
       {"stats.interval", "", "at most one ticker message per campaign and client in this time"},
       10ms, 1min, [](auto& c) -> auto& { return c.stats_interval; }));

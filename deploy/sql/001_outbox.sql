@@ -5,7 +5,8 @@
 -- not locked. All objects are in the schema pgcast, except the triggers on the relayed tables.
 --
 -- Advisory keys are 'pgcast' and a number: 8099551725049085953 is the doorbell (part 2),
--- 8099551725049085954 is held by whoever changes anything here (install, attach, maintain).
+-- 8099551725049085954 is held by whoever changes anything here (install, attach, maintain),
+-- 8099551725049085955 in shared mode by every connected daemon (part 3).
 
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -30,8 +31,8 @@ BEGIN
   IF to_regclass('pgcast.meta') IS NOT NULL THEN
     SELECT max(schema_version) INTO installed FROM pgcast.meta;
   END IF;
-  IF installed > 1 THEN
-    RAISE EXCEPTION 'schema pgcast has version %, this program knows up to 1: use the newer pgcast',
+  IF installed > 2 THEN
+    RAISE EXCEPTION 'schema pgcast has version %, this program knows up to 2: use the newer pgcast',
       installed USING ERRCODE = 'feature_not_supported';
   END IF;
 END $$;
@@ -46,8 +47,8 @@ CREATE TABLE IF NOT EXISTS pgcast.meta (
   cursor_key bytea NOT NULL,          -- 32 random bytes, key of the cursors' check value
   system_identifier bigint NOT NULL,  -- 0 where the role may not ask for it
   timeline int NOT NULL,
-  dropped_xid xid8,                   -- highest in dropped partitions: older cursors are too old
-  dropped_before timestamptz          -- their end: times before it are too old
+  dropped_xid xid8,                   -- highest of what is not kept: older cursors are too old
+  dropped_before timestamptz          -- its end: times before it are too old
 );
 
 -- Crash recovery hands out the transaction ids of rolled-back work once more. Each life of the
@@ -62,6 +63,26 @@ CREATE TABLE IF NOT EXISTS pgcast.incarnation (
 CREATE UNLOGGED TABLE IF NOT EXISTS pgcast.marker (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
+
+-- One row: what maintain() and attach() have to remember.
+CREATE TABLE IF NOT EXISTS pgcast.upkeep (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  retention interval NOT NULL DEFAULT '24 hours',  -- of the last maintain()
+  expired_at timestamptz,                  -- when maintain() last declared a partition expired
+  handled_pause bigint NOT NULL DEFAULT 0  -- the value of paused_at that attach() has dealt with
+);
+
+-- Two times in microseconds since 1970, as sequences because those are outside of transactions: a
+-- writer with an old snapshot has to see at once that a daemon is back.
+DO $$
+BEGIN
+  IF to_regclass('pgcast.wanted_until') IS NULL THEN
+    CREATE SEQUENCE pgcast.wanted_until;  -- until then somebody may resume; maintain() moves it on
+    PERFORM setval('pgcast.wanted_until',
+                   (extract(epoch FROM clock_timestamp() + interval '24 hours') * 1000000)::bigint);
+    CREATE SEQUENCE pgcast.paused_at;     -- when a row was last left out, part 2
+  END IF;
+END $$;
 
 -- What is relayed, and the columns that route it ('' = none).
 CREATE TABLE IF NOT EXISTS pgcast.relation (

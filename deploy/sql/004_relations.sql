@@ -1,13 +1,14 @@
 -- pgcast, part 4 of 4: first rows, triggers on the tables, privileges.
 
 INSERT INTO pgcast.meta (schema_version, epoch, cursor_key, system_identifier, timeline)
-SELECT 1, pgcast.random_epoch(),
+SELECT 2, pgcast.random_epoch(),
        sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
               || uuid_send(gen_random_uuid())),
        s.system_identifier, s.timeline
 FROM pgcast.server_state() s
 WHERE NOT EXISTS (SELECT FROM pgcast.meta);
-UPDATE pgcast.meta SET schema_version = 1 WHERE schema_version <> 1;
+UPDATE pgcast.meta SET schema_version = 2 WHERE schema_version <> 2;
+INSERT INTO pgcast.upkeep DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 DO $$
 BEGIN
@@ -16,7 +17,7 @@ BEGIN
     INSERT INTO pgcast.marker DEFAULT VALUES;
     PERFORM pgcast.advance_id();
   END IF;
-  PERFORM pgcast.maintain('1000 years');  -- makes partitions, drops none
+  PERFORM pgcast.make_partitions();
 END $$;
 
 SET LOCAL client_min_messages = notice;

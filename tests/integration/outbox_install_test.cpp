@@ -29,6 +29,25 @@ class outbox_install : public ::testing::Test {
       ORDER BY 1)");
   }
 
+  /// What the installation consists of, with everything that makes a difference.
+  static sql_rows shape(const sql_connection& connection) {
+    return sql(connection, R"(
+      SELECT 'function ' || pg_get_functiondef(p.oid) FROM pg_proc p
+        WHERE p.pronamespace = 'pgcast'::regnamespace
+      UNION ALL SELECT 'column ' || c.relname || ' ' || a.attname || ' '
+          || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull
+          || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+          AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'pgcast'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+      UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'pgcast'::regnamespace
+      UNION ALL SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM pg_trigger t
+        WHERE NOT t.tgisinternal AND t.tgname ~ 'pgcast|unwanted'
+      ORDER BY 1)");
+  }
+
   static std::string sqlstate_of(const sql_connection& connection, const std::string& text) {
     try {
       sql(connection, text);
@@ -135,6 +154,36 @@ TEST_F(outbox_install, NewerSchema_IsRefused) {
   sql(owner_, "UPDATE pgcast.meta SET schema_version = 99");
   EXPECT_EQ(sqlstate_of(owner_, install_text()), "0A000");
   sql(owner_, "ROLLBACK");
+}
+
+TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
+  const auto first_version = source_text("tests/data/install_version_1.sql");
+  sql(owner_, "CREATE TABLE extra (session_id text)");
+  sql(owner_, "BEGIN;" + first_version + "SELECT pgcast.relay('public.extra'); COMMIT");
+  sql(owner_,
+      "INSERT INTO chat_history (session_id) VALUES ('s1'); INSERT INTO extra VALUES ('s1')");
+  const auto place = sql(owner_, "SELECT * FROM pgcast.attach()");
+  const sql_connection writer = connect();
+  const sql_connection reader = connect();
+  sql(reader, "BEGIN; SELECT * FROM pgcast.meta, pgcast.outbox");
+
+  EXPECT_EQ(sqlstate_of(owner_, install_text()), "done") << "readers are in nobody's way";
+  sql(reader, "COMMIT");
+  EXPECT_EQ(sql_value(owner_, "SELECT schema_version FROM pgcast.meta"), "2");
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.attach()"), place) << "cursors stay good";
+  sql(writer,
+      "INSERT INTO chat_history (session_id) VALUES ('s2'); INSERT INTO extra VALUES ('s2')");
+  EXPECT_EQ(
+      sql(owner_, "SELECT table_name, session_id FROM pgcast.outbox ORDER BY id"),
+      (sql_rows{{"chat_history", "s1"}, {"extra", "s1"}, {"chat_history", "s2"}, {"extra", "s2"}}));
+  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "0"}}));
+
+  const sql_connection fresh(server_.conninfo(server_.create_database()));
+  sql(fresh, "CREATE TABLE extra (session_id text)");
+  sql(fresh, install_text());
+  sql(fresh, "SELECT pgcast.relay('extra')");
+  EXPECT_EQ(shape(owner_), shape(fresh)) << "the same as a fresh installation";
+  EXPECT_EQ(sql_value(owner_, k_trigger_count), sql_value(fresh, k_trigger_count));
 }
 
 TEST_F(outbox_install, ForeignOwnersSchema_IsRefused) {

@@ -1,10 +1,9 @@
-// What the daemon calls: attach() after every kind of restart, maintain(), normalize_phone().
+// What the daemon calls: attach() after every kind of restart, normalize_phone().
 
 #include "tests/integration/outbox_fixture.hpp"
 
 #include <signal.h>
 
-#include <chrono>
 #include <thread>
 
 namespace pgcast::test {
@@ -149,57 +148,6 @@ TEST_F(outbox_upkeep, AttachOnAnotherTimeline_IsANewEpoch) {
   const attached before = attach();
   sql(owner_, "UPDATE pgcast.meta SET timeline = timeline + 1");
   EXPECT_NE(attach().epoch, before.epoch);
-}
-
-TEST_F(outbox_upkeep, Maintain_MakesPartitionsAheadAndDropsExpiredOnes) {
-  sql(owner_,
-      "CREATE TABLE pgcast.outbox_20200101 PARTITION OF pgcast.outbox"
-      " FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00');"
-      "INSERT INTO pgcast.outbox (xid, at, schema_name, table_name, operation)"
-      " VALUES ('41', '2020-01-01', 's', 't', 'T'), ('42', '2020-01-01', 's', 't', 'T');"
-      "DO $$ BEGIN EXECUTE 'DROP TABLE pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC' + '2 "
-      "days', 'YYYYMMDD');"
-      "END $$; SET TimeZone = 'Pacific/Kiritimati'");
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('100 years')"), (sql_rows{{"1", "0", "0"}}));
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('24 hours')"), (sql_rows{{"0", "1", "0"}}));
-  EXPECT_EQ(sql_value(owner_, "SELECT dropped_xid FROM pgcast.meta"), "42");
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('0')"), (sql_rows{{"0", "0", "0"}}));
-  write();
-  EXPECT_EQ(events("tableoid::regclass = ('pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC', "
-                   "'YYYYMMDD'))::regclass"),
-            lines{"t"});
-  EXPECT_EQ(sql_value(owner_,
-                      "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
-                      " JOIN pg_inherits p ON p.inhrelid = i.indexrelid"
-                      " WHERE c.relname ~ '^outbox_[0-9]{8}$'"),
-            "9")
-      << "three indexes a day";
-}
-
-TEST_F(outbox_upkeep, MaintainWhileReadersHoldLocks_SkipsAndGoesOn) {
-  sql(owner_,
-      "CREATE TABLE pgcast.outbox_20200101 PARTITION OF pgcast.outbox"
-      " FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')");
-  const sql_connection reader = connect_as("postgres");
-  sql(reader, "BEGIN; SELECT * FROM pgcast.outbox");
-  const auto started = std::chrono::steady_clock::now();
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "0"}}));
-  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(5));
-  sql(reader, "COMMIT");
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "1", "0"}}));
-}
-
-TEST_F(outbox_upkeep, MaintainWithRowsInDefault_CountsAndKeepsThem) {
-  sql(owner_,
-      "DO $$ BEGIN EXECUTE 'DROP TABLE pgcast.outbox_' || to_char(now() AT TIME ZONE 'UTC', "
-      "'YYYYMMDD'); END $$");
-  write();
-  EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "1"}}));
-  EXPECT_EQ(events(), lines{"chat_history I"});
-}
-
-TEST_F(outbox_upkeep, MaintainWithNegativeRetention_IsRefused) {
-  EXPECT_THROW(sql(owner_, "SELECT pgcast.maintain('-1 day')"), sql_error);
 }
 
 TEST_F(outbox_upkeep, NormalizePhone_ComparesNumbersAsDigits) {
