@@ -187,12 +187,15 @@ void check_triggers(pg_session& session, findings& found) {
   const auto rows = ask(session, found, "triggers", R"(
     SELECT pg_catalog.format('%I.%I', r.schema_name, r.table_name), c.oid IS NOT NULL,
       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t
-       WHERE t.tgrelid = c.oid AND t.tgfoid = pg_catalog.to_regprocedure('pgcast.capture()')
-         AND t.tgname IN ('000_pgcast', '000_pgcast_update', '000_pgcast_truncate')) = 3,
+       WHERE t.tgrelid = c.oid AND t.tgfoid IN (f.careful, f.light)
+         AND t.tgname IN ('000_pgcast', '000_pgcast_delete', '000_pgcast_update',
+                          '000_pgcast_truncate')) = 4,
       (SELECT pg_catalog.string_agg(t.tgname, ', ') FROM pg_catalog.pg_trigger t
-       WHERE t.tgrelid = c.oid AND t.tgfoid = pg_catalog.to_regprocedure('pgcast.capture()')
+       WHERE t.tgrelid = c.oid AND t.tgfoid IN (f.careful, f.light)
          AND t.tgenabled IN ('D', 'R'))
-    FROM pgcast.relation r
+    FROM (SELECT pg_catalog.to_regprocedure('pgcast.capture()') AS careful,
+                 pg_catalog.to_regprocedure('pgcast.capture_insert()') AS light) f
+    CROSS JOIN pgcast.relation r
     LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = r.schema_name
     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = r.table_name
     ORDER BY 1)");

@@ -94,7 +94,7 @@ CREATE TABLE IF NOT EXISTS pgcast.relation (
   PRIMARY KEY (schema_name, table_name)
 );
 
--- One row per changed row. Written by pgcast.capture() only. There is no primary key: nothing looks
+-- One row per changed row. Written by the triggers of part 2 only. There is no primary key: nothing looks
 -- a row up by its id alone, and the index would cost every write.
 DO $$
 BEGIN

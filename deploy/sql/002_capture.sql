@@ -4,6 +4,11 @@
 CREATE OR REPLACE FUNCTION pgcast.plain_key(whole record, column_name text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, MDY'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
 AS $$
 DECLARE
   answer text;
@@ -20,6 +25,11 @@ END $$;
 CREATE OR REPLACE FUNCTION pgcast.plain_record(whole record) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, MDY'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
 AS $$
 BEGIN
   RETURN row_to_json(whole)::text;
@@ -27,13 +37,10 @@ EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
 
--- Writes one outbox row for the change and rings the doorbell if a reader sleeps.
---
--- TG_ARGV: names of the columns for session, campaign and phone; '' = none. A column that is not
--- there (dropped, renamed) gives a null key. The settings make the rendering independent of the
--- writer's session. Nothing in here may fail on its own: it would fail the application's write.
-CREATE OR REPLACE FUNCTION pgcast.capture() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
+-- Any row as jsonb, whatever the settings of the writer's session: they would show in times,
+-- intervals, bytes, floats and ranges. Fails where jsonb cannot hold the row.
+CREATE OR REPLACE FUNCTION pgcast.rendered(whole record) RETURNS jsonb
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
 SET "DateStyle" = 'ISO, MDY'
@@ -41,74 +48,189 @@ SET "IntervalStyle" = 'postgres'
 SET bytea_output = 'hex'
 SET extra_float_digits = 1
 AS $$
+BEGIN
+  RETURN to_jsonb(whole);
+END $$;
+
+-- Writes one outbox row for the change and rings the doorbell if a reader sleeps.
+--
+-- TG_ARGV: names of the columns for session, campaign and phone, '' = none; then 'careful' for a
+-- table with types that are not Postgres' own. A column that is not there (dropped, renamed) gives a
+-- null key. Nothing in here may fail on its own: it would fail the application's write.
+--
+-- This runs at every write, and its cost is why it looks as it does (docs/decisions/0004). It has no
+-- SET clauses: it asks whether the writer's settings are the usual ones instead, else lets
+-- pgcast.rendered() render the row. SECURITY DEFINER without a search_path of its own, so every name
+-- and operator is written with its schema, IS DISTINCT FROM and IN are not used (they look an operator
+-- up), and types that could bring a cast function of their own are 'careful'.
+CREATE OR REPLACE FUNCTION pgcast.capture() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+AS $$
 DECLARE
-  root oid := coalesce(pg_partition_root(TG_RELID), TG_RELID);
+  root oid := pg_catalog.pg_partition_root(TG_RELID);
   in_schema text := TG_TABLE_SCHEMA;
   in_table text := TG_TABLE_NAME;
+  is_usual boolean := TG_ARGV[3] IS NULL
+    AND ARRAY[pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'),
+              pg_catalog.current_setting('IntervalStyle'),
+              pg_catalog.current_setting('bytea_output'),
+              pg_catalog.current_setting('extra_float_digits')]
+        OPERATOR(pg_catalog.=) '{UTC,"ISO, MDY",postgres,hex,1}'::pg_catalog.text[];
   new_row jsonb;
   old_row jsonb;
   new_text text;
   old_text text;
-  keys text[];      -- session, campaign, phone
-  old_keys text[];
+  session text;
+  campaign text;
+  phone text;
+  old_session text;
+  old_campaign text;
+  old_phone text;
 BEGIN
-  IF root <> TG_RELID THEN  -- a partition: the event belongs to the table that it is a part of
+  IF root OPERATOR(pg_catalog.<>) TG_RELID THEN
+    -- A partition: the event belongs to the table that it is a part of.
     SELECT n.nspname, c.relname INTO in_schema, in_table
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = root;
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) root;
   END IF;
 
   BEGIN
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
-      new_row := to_jsonb(NEW);
-      new_text := new_row::text;
-      keys := ARRAY[new_row ->> TG_ARGV[0], new_row ->> TG_ARGV[1], new_row ->> TG_ARGV[2]];
-    END IF;
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
-      old_row := to_jsonb(OLD);
-      old_keys := ARRAY[old_row ->> TG_ARGV[0], old_row ->> TG_ARGV[1], old_row ->> TG_ARGV[2]];
-      IF TG_OP = 'UPDATE' THEN
-        SELECT coalesce(jsonb_object_agg(c.key, c.value), '{}') INTO old_row
-        FROM jsonb_each(old_row) c WHERE new_row -> c.key IS DISTINCT FROM c.value;
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' OR TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+      IF is_usual THEN
+        new_row := pg_catalog.to_jsonb(NEW);
+      ELSE
+        new_row := pgcast.rendered(NEW);
       END IF;
-      old_text := old_row::text;
+      new_text := new_row;
+      session := new_row OPERATOR(pg_catalog.->>) TG_ARGV[0];
+      campaign := new_row OPERATOR(pg_catalog.->>) TG_ARGV[1];
+      phone := new_row OPERATOR(pg_catalog.->>) TG_ARGV[2];
+    END IF;
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' OR TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+      IF is_usual THEN
+        old_row := pg_catalog.to_jsonb(OLD);
+      ELSE
+        old_row := pgcast.rendered(OLD);
+      END IF;
+      old_session := old_row OPERATOR(pg_catalog.->>) TG_ARGV[0];
+      old_campaign := old_row OPERATOR(pg_catalog.->>) TG_ARGV[1];
+      old_phone := old_row OPERATOR(pg_catalog.->>) TG_ARGV[2];
+      IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+        SELECT coalesce(pg_catalog.jsonb_object_agg(c.key, c.value), '{}') INTO old_row
+        FROM pg_catalog.jsonb_each(old_row) c
+        WHERE coalesce((new_row OPERATOR(pg_catalog.->) c.key) OPERATOR(pg_catalog.<>) c.value,
+                       true);
+      END IF;
+      old_text := old_row;
     END IF;
   EXCEPTION WHEN OTHERS THEN
     -- jsonb cannot hold the row: \u0000 or a lone surrogate in a json column, a value over 256 MB.
     -- An UPDATE then carries the whole old row, because the changed columns cannot be told.
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+    IF NOT TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
       new_text := pgcast.plain_record(NEW);
-      keys := ARRAY[pgcast.plain_key(NEW, TG_ARGV[0]), pgcast.plain_key(NEW, TG_ARGV[1]),
-                    pgcast.plain_key(NEW, TG_ARGV[2])];
+      session := pgcast.plain_key(NEW, TG_ARGV[0]);
+      campaign := pgcast.plain_key(NEW, TG_ARGV[1]);
+      phone := pgcast.plain_key(NEW, TG_ARGV[2]);
     END IF;
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
+    IF NOT TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
       old_text := pgcast.plain_record(OLD);
-      old_keys := ARRAY[pgcast.plain_key(OLD, TG_ARGV[0]), pgcast.plain_key(OLD, TG_ARGV[1]),
-                        pgcast.plain_key(OLD, TG_ARGV[2])];
+      old_session := pgcast.plain_key(OLD, TG_ARGV[0]);
+      old_campaign := pgcast.plain_key(OLD, TG_ARGV[1]);
+      old_phone := pgcast.plain_key(OLD, TG_ARGV[2]);
     END IF;
   END;
-  IF octet_length(new_text) + octet_length(old_text) > 900000000 THEN
-    old_text := NULL;  -- a row of the outbox cannot be larger than 1 GB
-  END IF;
-  IF TG_OP = 'DELETE' THEN
-    keys := old_keys;
-  END IF;
 
-  INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, old_session_id,
-                             campaign, old_campaign, phone, old_phone, record, old_record)
-  VALUES (in_schema, in_table, left(TG_OP, 1)::"char",
-          keys[1], CASE WHEN old_keys[1] IS DISTINCT FROM keys[1] THEN old_keys[1] END,
-          keys[2], CASE WHEN old_keys[2] IS DISTINCT FROM keys[2] THEN old_keys[2] END,
-          keys[3], CASE WHEN old_keys[3] IS DISTINCT FROM keys[3] THEN old_keys[3] END,
-          new_text, old_text);
+  IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+    INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, campaign, phone,
+                               record)
+    VALUES (in_schema, in_table, 'I', session, campaign, phone, new_text);
+  ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+    IF pg_catalog.octet_length(new_text) OPERATOR(pg_catalog.+) pg_catalog.octet_length(old_text)
+       OPERATOR(pg_catalog.>) 900000000 THEN
+      old_text := NULL;  -- a row of the outbox cannot be larger than 1 GB
+    END IF;
+    IF old_session OPERATOR(pg_catalog.=) session THEN
+      old_session := NULL;
+    END IF;
+    IF old_campaign OPERATOR(pg_catalog.=) campaign THEN
+      old_campaign := NULL;
+    END IF;
+    IF old_phone OPERATOR(pg_catalog.=) phone THEN
+      old_phone := NULL;
+    END IF;
+    INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, old_session_id,
+                               campaign, old_campaign, phone, old_phone, record, old_record)
+    VALUES (in_schema, in_table, 'U', session, old_session, campaign, old_campaign, phone,
+            old_phone, new_text, old_text);
+  ELSE
+    INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, campaign, phone,
+                               old_record)
+    VALUES (in_schema, in_table, pg_catalog."left"(TG_OP, 1)::"char", old_session, old_campaign,
+            old_phone, old_text);
+  END IF;
 
   -- A sleeping reader holds the key in shared mode. Locked and unlocked in one expression: a cancel
   -- between two would leave the lock behind. Where NOTIFY could fail the application's commit it is
   -- not rung, and the reader's safety poll finds the row: with a queue that a foreign listener lets
   -- fill up, and on servers with prepared transactions, which must not have notified.
+  IF (CASE WHEN pg_catalog.pg_try_advisory_lock(8099551725049085953)
+           THEN NOT pg_catalog.pg_advisory_unlock(8099551725049085953)
+           ELSE pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.<) 0.5
+                AND pg_catalog.current_setting('max_prepared_transactions')
+                    OPERATOR(pg_catalog.=) '0' END) THEN
+    NOTIFY pgcast;
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- Writes the outbox row of an INSERT that jsonb cannot hold, and rings.
+CREATE OR REPLACE FUNCTION pgcast.capture_plain_insert(in_schema text, in_table text,
+                                                       session_column text, whole record)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, record)
+  VALUES (in_schema, in_table, 'I', pgcast.plain_key(whole, session_column),
+          pgcast.plain_record(whole));
   IF (CASE WHEN pg_try_advisory_lock(8099551725049085953)
            THEN NOT pg_advisory_unlock(8099551725049085953)
            ELSE pg_notification_queue_usage() < 0.5
                 AND current_setting('max_prepared_transactions') = '0' END) THEN
+    NOTIFY pgcast;
+  END IF;
+END $$;
+
+-- What capture() does, for INSERTs into ordinary tables that have a session at most and that are not
+-- 'careful': chat messages, calls. As few expressions as there can be, because each is set up anew in
+-- every transaction, like those in the list of the INSERT.
+CREATE OR REPLACE FUNCTION pgcast.capture_insert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+AS $$
+DECLARE
+  image jsonb;
+BEGIN
+  BEGIN
+    image := CASE WHEN ARRAY[pg_catalog.current_setting('TimeZone'),
+                             pg_catalog.current_setting('DateStyle'),
+                             pg_catalog.current_setting('IntervalStyle'),
+                             pg_catalog.current_setting('bytea_output'),
+                             pg_catalog.current_setting('extra_float_digits')]
+                       OPERATOR(pg_catalog.=) '{UTC,"ISO, MDY",postgres,hex,1}'::pg_catalog.text[]
+                  THEN pg_catalog.to_jsonb(NEW) ELSE pgcast.rendered(NEW) END;
+  EXCEPTION WHEN OTHERS THEN
+    PERFORM pgcast.capture_plain_insert(TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0], NEW);
+    RETURN NULL;
+  END;
+  INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, record)
+  VALUES (TG_TABLE_SCHEMA, TG_TABLE_NAME, 'I', image OPERATOR(pg_catalog.->>) TG_ARGV[0], image);
+  IF (CASE WHEN pg_catalog.pg_try_advisory_lock(8099551725049085953)
+           THEN NOT pg_catalog.pg_advisory_unlock(8099551725049085953)
+           ELSE pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.<) 0.5
+                AND pg_catalog.current_setting('max_prepared_transactions')
+                    OPERATOR(pg_catalog.=) '0' END) THEN
     NOTIFY pgcast;
   END IF;
   RETURN NULL;
@@ -163,36 +285,50 @@ AS $$
 DECLARE
   wanted record;
   place record;
+  for_insert text := 'pgcast.capture';
   session text := coalesce(session_column, (
     SELECT a.attname FROM pg_attribute a
     WHERE a.attrelid = target AND a.attname = 'session_id' AND NOT a.attisdropped), '');
-  arguments bytea := convert_to(session, 'UTF8') || '\x00' || convert_to(campaign_column, 'UTF8')
-                     || '\x00' || convert_to(phone_column, 'UTF8') || '\x00';
+  is_careful boolean := EXISTS (
+    SELECT FROM pg_attribute a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.atttypid >= 16384);  -- from there on types are not Postgres' own
+  wanted_arguments text[] := ARRAY[session, campaign_column, phone_column]
+                             || CASE WHEN is_careful THEN ARRAY['careful'] ELSE '{}' END;
+  arguments bytea := (SELECT string_agg(convert_to(w, 'UTF8') || '\x00', '' ORDER BY i)
+                      FROM unnest(wanted_arguments) WITH ORDINALITY u (w, i));
 BEGIN
-  SELECT n.nspname, c.relname, c.relkind INTO STRICT place
+  SELECT n.nspname, c.relname, c.relkind, c.relispartition INTO STRICT place
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = target;
   IF place.relkind NOT IN ('r', 'p') OR place.nspname IN ('pgcast', 'pg_catalog') THEN
     RAISE EXCEPTION 'pgcast cannot relay %: it relays ordinary and partitioned tables', target
       USING ERRCODE = 'wrong_object_type';
   END IF;
+  IF NOT is_careful AND campaign_column = '' AND phone_column = ''
+     AND place.relkind = 'r' AND NOT place.relispartition THEN
+    for_insert := 'pgcast.capture_insert';
+  END IF;
 
   FOR wanted IN
     SELECT * FROM (VALUES
-      ('000_pgcast', 'INSERT OR DELETE', 'ROW', '', 13),
-      ('000_pgcast_update', 'UPDATE', 'ROW', 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)', 17),
-      ('000_pgcast_truncate', 'TRUNCATE', 'STATEMENT', '', 32))
-      AS v(name, events, level, condition, type)
+      ('000_pgcast', 'INSERT', 'ROW', '', 5, for_insert),
+      ('000_pgcast_delete', 'DELETE', 'ROW', '', 9, 'pgcast.capture'),
+      ('000_pgcast_update', 'UPDATE', 'ROW', 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)', 17,
+       'pgcast.capture'),
+      ('000_pgcast_truncate', 'TRUNCATE', 'STATEMENT', '', 32, 'pgcast.capture'))
+      AS v(name, events, level, condition, type, function)
   LOOP
     CONTINUE WHEN EXISTS (
       SELECT FROM pg_trigger t
       WHERE t.tgrelid = target AND t.tgname = wanted.name AND t.tgtype = wanted.type
-        AND t.tgfoid = 'pgcast.capture()'::regprocedure AND t.tgargs = arguments
+        AND t.tgfoid = (wanted.function || '()')::regprocedure AND t.tgargs = arguments
         AND (t.tgqual IS NULL) = (wanted.condition = ''));
     PERFORM pgcast.lock_tables(ARRAY[target], 'SHARE ROW EXCLUSIVE');
     EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s FOR EACH %s %s '
-                   'EXECUTE FUNCTION pgcast.capture(%L, %L, %L)',
+                   'EXECUTE FUNCTION %s(%s)',
                    wanted.name, wanted.events, target, wanted.level, wanted.condition,
-                   session, campaign_column, phone_column);
+                   wanted.function,
+                   (SELECT string_agg(quote_literal(w), ', ' ORDER BY i)
+                    FROM unnest(wanted_arguments) WITH ORDINALITY u (w, i)));
   END LOOP;
 
   INSERT INTO pgcast.relation AS r
@@ -215,7 +351,8 @@ BEGIN
   PERFORM pgcast.lock_tables(ARRAY[target], 'ACCESS EXCLUSIVE');
   FOR doomed IN
     SELECT t.tgname FROM pg_trigger t
-    WHERE t.tgrelid = target AND t.tgfoid = 'pgcast.capture()'::regprocedure AND t.tgparentid = 0
+    WHERE t.tgrelid = target AND t.tgparentid = 0
+      AND t.tgfoid IN ('pgcast.capture()'::regprocedure, 'pgcast.capture_insert()'::regprocedure)
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', doomed, target);
   END LOOP;

@@ -22,7 +22,7 @@ END $$;
 
 SET LOCAL client_min_messages = notice;
 
--- The recruiting tables, and once more what was relayed before. All tables without triggers are
+-- The recruiting tables, and once more what was relayed before. All tables without them, or with those of the first version, are
 -- locked together: one after another they could deadlock with the application.
 DO $$
 DECLARE
@@ -47,8 +47,8 @@ BEGIN
     target := to_regclass(format('%I.%I', wanted.schema_name, wanted.table_name));
     IF target IS NULL THEN
       missing := missing || format('%I.%I', wanted.schema_name, wanted.table_name);
-    ELSIF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = target
-                      AND t.tgfoid = 'pgcast.capture()'::regprocedure) THEN
+    ELSIF (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = target AND t.tgfoid IN
+           ('pgcast.capture()'::regprocedure, 'pgcast.capture_insert()'::regprocedure)) <> 4 THEN
       bare := bare || target;
     END IF;
   END LOOP;

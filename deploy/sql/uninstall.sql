@@ -14,7 +14,9 @@ BEGIN
   PERFORM pg_advisory_xact_lock(8099551725049085954);
   IF to_regprocedure('pgcast.capture()') IS NOT NULL THEN
     relayed := ARRAY(SELECT DISTINCT t.tgrelid::regclass FROM pg_trigger t
-                     WHERE t.tgfoid = to_regprocedure('pgcast.capture()') AND t.tgparentid = 0);
+                     WHERE t.tgparentid = 0 AND t.tgfoid IN
+                       (to_regprocedure('pgcast.capture()'),
+                        to_regprocedure('pgcast.capture_insert()')));
     PERFORM pgcast.lock_tables(relayed, 'ACCESS EXCLUSIVE');
     PERFORM pgcast.unrelay(t) FROM unnest(relayed) t;
   END IF;

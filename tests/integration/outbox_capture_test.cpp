@@ -200,6 +200,63 @@ TEST_F(outbox_capture, WritersSettings_DoNotChangeTheRendering) {
   EXPECT_EQ(sql_value(owner_, "SHOW TimeZone"), "Asia/Tokyo");
 }
 
+TEST_F(outbox_capture, WritersOperators_AreNotUsed) {
+  const std::string change =
+      "INSERT INTO public.chat_history (session_id) VALUES ('a');"
+      "INSERT INTO public.session_info (session_id, campaign) VALUES ('a', NULL);"
+      "UPDATE public.session_info SET tz = 'UTC'; DELETE FROM public.session_info;"
+      "DELETE FROM public.chat_history";
+  sql(owner_, change);
+  const auto as_usual = events("table_name, operation, session_id, old_session_id, old_record");
+  sql(owner_, "DELETE FROM pgcast.outbox; ALTER SEQUENCE chat_history_id_seq RESTART");
+  sql(owner_, R"(
+    CREATE SCHEMA evil;
+    CREATE FUNCTION evil.no(text, text) RETURNS bool LANGUAGE sql AS 'SELECT false';
+    CREATE FUNCTION evil.no(jsonb, jsonb) RETURNS bool LANGUAGE sql AS 'SELECT false';
+    CREATE FUNCTION evil.key(jsonb, text) RETURNS text LANGUAGE sql AS $$SELECT '666'$$;
+    CREATE FUNCTION evil.octet_length(text) RETURNS int LANGUAGE sql AS 'SELECT 1/0';
+    CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS 'SELECT (1/0)::text';
+    CREATE OPERATOR evil.= (FUNCTION = evil.no, LEFTARG = text, RIGHTARG = text);
+    CREATE OPERATOR evil.<> (FUNCTION = evil.no, LEFTARG = text, RIGHTARG = text);
+    CREATE OPERATOR evil.= (FUNCTION = evil.no, LEFTARG = jsonb, RIGHTARG = jsonb);
+    CREATE OPERATOR evil.<> (FUNCTION = evil.no, LEFTARG = jsonb, RIGHTARG = jsonb);
+    CREATE OPERATOR evil.->> (FUNCTION = evil.key, LEFTARG = jsonb, RIGHTARG = text))");
+  const sql_connection writer = connect_as("postgres");
+  sql(writer, "SET search_path = evil, pg_catalog");
+  sql(writer, change);
+  EXPECT_EQ(events("table_name, operation, session_id, old_session_id, old_record"), as_usual);
+}
+
+TEST_F(outbox_capture, TypesOfTheDatabase_AreRenderedCarefully) {
+  sql(owner_,
+      "CREATE TYPE mood AS ENUM ('ok'); CREATE DOMAIN moment AS timestamptz;"
+      "CREATE TYPE pair AS (a text, at timestamptz);"
+      "CREATE TABLE odd (session_id text, m mood, t moment, p pair, l moment[]);"
+      "SELECT pgcast.relay('odd'); SET TimeZone = 'Asia/Tokyo';"
+      "INSERT INTO odd VALUES ('s', 'ok', '2026-01-02 03:04:05+00', ('x', '2026-01-02 "
+      "03:04:05+00'),"
+      " '{2026-01-02 03:04:05+00}'); UPDATE odd SET m = NULL; RESET TimeZone");
+  const auto at = std::string{"\"2026-01-02T03:04:05+00:00\""};
+  const auto rest = std::string{R"("p": {"a": "x", "at": )"} + at + R"(}, "t": )" + at +
+                    R"(, "session_id": "s"})";
+  EXPECT_EQ(events("operation, session_id, record, old_record"),
+            (lines{R"(I s {"l": [)" + at + R"(], "m": "ok", )" + rest + " -",
+                   R"(U s {"l": [)" + at + R"(], "m": null, )" + rest + R"( {"m": "ok"})"}));
+  EXPECT_EQ(sql_value(owner_,
+                      "SELECT string_agg(DISTINCT t.tgfoid::regproc || ' ' || t.tgnargs, ',')"
+                      " FROM pg_trigger t WHERE t.tgrelid = 'odd'::regclass"),
+            "pgcast.capture 4");
+}
+
+TEST_F(outbox_capture, ColumnAddedAfterwards_IsRenderedWhateverTheWritersSettings) {
+  sql(owner_,
+      "ALTER TABLE chat_history ADD at timestamptz, ADD raw json; SET TimeZone = 'Asia/Tokyo';"
+      "INSERT INTO chat_history (session_id, at) VALUES ('s', '2026-01-02 03:04:05+00');"
+      "INSERT INTO chat_history (session_id, at, raw) VALUES ('s', '2026-01-02 03:04:05+00',"
+      " '\"a\\u0000b\"'); RESET TimeZone");
+  EXPECT_EQ(events("session_id, record ~ '2026-01-02T03:04:05\\+00:00'"), (lines{"s t", "s t"}));
+}
+
 TEST_F(outbox_capture, QuotedNames_AreRelayed) {
   sql(owner_,
       R"(CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."T ""x"" 'y'" ("Sess 'id" text);

@@ -72,7 +72,7 @@ class outbox_install : public ::testing::Test {
 TEST_F(outbox_install, Install_RelaysTheSevenTables) {
   sql(owner_, install_text());
   EXPECT_EQ(owner_.take_notices(), "");
-  EXPECT_EQ(sql_value(owner_, k_trigger_count), "21");
+  EXPECT_EQ(sql_value(owner_, k_trigger_count), "28");
   EXPECT_EQ(sql_value(owner_, "SELECT count(*) FROM pgcast.relation"), "7");
   EXPECT_EQ(
       sql_value(owner_,
@@ -125,7 +125,7 @@ TEST_F(outbox_install, FourInstallsAtOnce_AllSucceed) {
     installer.join();
   }
   EXPECT_EQ(failures, std::vector<std::string>(4));
-  EXPECT_EQ(sql_value(owner_, k_trigger_count), "21");
+  EXPECT_EQ(sql_value(owner_, k_trigger_count), "28");
   EXPECT_EQ(sql_value(owner_, "SELECT count(*) FROM pgcast.incarnation"), "1");
 }
 
@@ -146,7 +146,7 @@ TEST_F(outbox_install, MissingTables_AreNamedAndSkipped) {
   sql(owner_, install_text());
   EXPECT_NE(owner_.take_notices().find("not relayed: public.campaigns, public.numbers"),
             std::string::npos);
-  EXPECT_EQ(sql_value(owner_, k_trigger_count), "15");
+  EXPECT_EQ(sql_value(owner_, k_trigger_count), "20");
 }
 
 TEST_F(outbox_install, NewerSchema_IsRefused) {
@@ -158,9 +158,14 @@ TEST_F(outbox_install, NewerSchema_IsRefused) {
 
 TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
   const auto first_version = source_text("tests/data/install_version_1.sql");
-  sql(owner_, "CREATE TABLE extra (session_id text)");
+  const std::string extra_table =
+      "CREATE TABLE extra (session_id text) PARTITION BY LIST (session_id);"
+      "CREATE TABLE extra_1 PARTITION OF extra DEFAULT;"
+      "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE odd (mood mood)";
+  sql(owner_, extra_table);
   sql(owner_, "BEGIN;" + first_version + "SELECT pgcast.relay('public.extra'); COMMIT");
   sql(owner_,
+      "SELECT pgcast.relay('odd');"
       "INSERT INTO chat_history (session_id) VALUES ('s1'); INSERT INTO extra VALUES ('s1')");
   const auto place = sql(owner_, "SELECT * FROM pgcast.attach()");
   const sql_connection writer = connect();
@@ -179,11 +184,49 @@ TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
   EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.maintain('1 day')"), (sql_rows{{"0", "0", "0"}}));
 
   const sql_connection fresh(server_.conninfo(server_.create_database()));
-  sql(fresh, "CREATE TABLE extra (session_id text)");
+  sql(fresh, extra_table);
   sql(fresh, install_text());
-  sql(fresh, "SELECT pgcast.relay('extra')");
+  sql(fresh, "SELECT pgcast.relay('extra'), pgcast.relay('odd')");
   EXPECT_EQ(shape(owner_), shape(fresh)) << "the same as a fresh installation";
   EXPECT_EQ(sql_value(owner_, k_trigger_count), sql_value(fresh, k_trigger_count));
+}
+
+TEST_F(outbox_install, FirstVersionUnderLoad_IsBroughtUpToDateWithoutAFailedOrMissedWrite) {
+  sql(owner_, "BEGIN;" + source_text("tests/data/install_version_1.sql") + "COMMIT");
+  sql(owner_, "INSERT INTO session_info (session_id) VALUES ('s'); DELETE FROM pgcast.outbox");
+  std::atomic<bool> is_over = false;
+  std::atomic<int> written = 0;
+  std::vector<std::string> failures(4);
+  std::vector<std::thread> writers;
+  for (std::string& failure : failures) {
+    writers.emplace_back([&] {
+      try {
+        const sql_connection writer = connect();
+        while (!is_over) {
+          sql(writer,
+              "BEGIN; INSERT INTO chat_history (session_id) VALUES ('s');"
+              "DELETE FROM chat_history WHERE id = currval('chat_history_id_seq');"
+              "INSERT INTO numbers VALUES ('s', '1'); COMMIT");
+          written += 3;
+        }
+      } catch (const std::exception& error) {
+        failure = error.what();
+      }
+    });
+  }
+  while (written < 100) std::this_thread::yield();
+  std::string state = "not tried";
+  for (int attempt = 0; attempt < 20 && state != "done"; ++attempt) {
+    state = sqlstate_of(owner_, install_text());
+    if (state != "done") sql(owner_, "ROLLBACK");
+  }
+  EXPECT_EQ(state, "done");
+  const int before = written;
+  while (written < before + 100) std::this_thread::yield();
+  is_over = true;
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(failures, std::vector<std::string>(4));
+  EXPECT_EQ(sql_value(owner_, "SELECT count(*) FROM pgcast.outbox"), std::to_string(written));
 }
 
 TEST_F(outbox_install, ForeignOwnersSchema_IsRefused) {
