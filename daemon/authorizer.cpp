@@ -34,13 +34,6 @@ bool tells_membership(const table_description& t) {
   });
 }
 
-std::string session_column(const table_description& t) {
-  for (const auto& r : t.routes) {
-    if (r.kind == topic_kind::session && r.how == table_route::by::column) return r.column;
-  }
-  return {};
-}
-
 }  // namespace
 
 /// One row of which the cache does not know whether a class sees it.
@@ -83,7 +76,7 @@ std::shared_ptr<viewer_class> authorizer::class_of(const std::string& role,
 void authorizer::observe(const std::vector<event>& events) {
   for (const auto& e : events) {
     if (e.description == nullptr || !tells_membership(*e.description)) continue;
-    const auto column = session_column(*e.description);
+    const auto column = e.description->session_column();
     const auto session = values_of(e, column);
     const bool is_general = column.empty() || e.op == operation::truncate;
     for (auto& [key, weak] : classes_) {
@@ -148,7 +141,7 @@ void authorizer::add_side(const question& q, side which, const role_policies& po
     return;
   }
   const auto session =
-      e.description == nullptr ? column_values{} : values_of(e, session_column(*e.description));
+      e.description == nullptr ? column_values{} : values_of(e, e.description->session_column());
   open_row row{q,
                which,
                *policy,

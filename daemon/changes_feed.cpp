@@ -122,10 +122,20 @@ void changes_feed::on_event(delivery& d) {
   feed::on_event(d);
 }
 
-asio::awaitable<result<replay_page>> changes_feed::read_page(position from) {
-  std::vector<replay::changed_table> tables;
-  for (const auto& b : bindings()) tables.push_back({b.schema, b.table});
-  co_return co_await services_.past.read_changes(std::move(tables), std::move(from), k_page_events);
+/// Where a filter asks for one session, the outbox has an index for that.
+replay_query changes_feed::query() const {
+  replay_query out;
+  for (const auto& key : spec_->keys()) {
+    replay_query::changed_table t{key.schema, key.table, std::nullopt};
+    const auto* described = services_.description.find(key.schema, key.table);
+    const bool is_text = key.column.type == "text" || key.column.type == "varchar";
+    if (key.equality && is_text && described != nullptr &&
+        described->session_column() == key.equality->column) {
+      t.session = key.equality->value;
+    }
+    out.tables.push_back(std::move(t));
+  }
+  return out;
 }
 
 event_sides changes_feed::sides_of(const replay_page::item&, visibility seen) const {

@@ -32,7 +32,7 @@ class changes_feed : public feed {
   const std::vector<change_binding>& bindings() const { return spec_->bindings(); }
 
  private:
-  boost::asio::awaitable<result<replay_page>> read_page(position from) override;
+  replay_query query() const override;
   event_sides sides_of(const replay_page::item& item, visibility seen) const override;
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
                 std::uint32_t feed_number) override;

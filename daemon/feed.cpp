@@ -12,7 +12,9 @@ namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
-constexpr std::chrono::milliseconds k_room_pause{10};
+constexpr std::chrono::milliseconds k_room_pause{5};
+constexpr std::chrono::milliseconds k_stream_pause{300};  // a stream waits so long for its client
+constexpr unsigned k_most_pages_before_stream = 64;
 
 }  // namespace
 
@@ -77,48 +79,89 @@ asio::awaitable<void> feed::come_back(position from) { co_await catch_up(std::mo
 
 asio::awaitable<void> feed::has_caught_up(position) { co_return; }
 
+/// Short gaps are one page. A longer one is read as a stream while the client takes it; a client
+/// that does not keep up reads pages, and longer before the next stream.
 asio::awaitable<void> feed::catch_up(position from) {
   auto retry = k_first_retry;
+  std::unique_ptr<replay_stream> stream;
+  unsigned pages_before_stream = 1;
+  unsigned pages = 0;
   while (!has_ended()) {
-    start_reading(from);
-    auto page = co_await read_page(from);
+    if (!stream) start_reading(from);  // what is held behind a stream's snapshot stays
+    const replay_query what = query();
+    if (!stream && pages >= pages_before_stream) {
+      auto opened = co_await services_.past.open(what, from);
+      if (opened) stream = *std::move(opened);
+      pages = 0;
+    }
+    result<replay_page> page = replay_page{};
+    if (stream) {
+      page = co_await services_.past.next(*stream, what);
+    } else {
+      page = co_await services_.past.read(what, from, k_page_events);
+    }
     if (has_ended()) co_return;
     if (!page && is_cursor_error(page.error().code)) {
+      stream.reset();
       owner_.refuse_cursor(page.error());
       co_await start_afresh();
       co_return;
     }
     if (!page) {
+      stream.reset();
       co_await pause(retry);
       retry = std::min(retry * 2, k_longest_retry);
       continue;
     }
-    const bool is_sent = co_await send_page(*page, nullptr);
-    if (!is_sent) continue;
+    if (page->is_end) stream.reset();
+    co_await send_page(*page, nullptr);
+    if (has_ended()) co_return;
     from = page->next;
     fsm_.has_read(from);
-    co_await wait_for_room();
+    const bool has_room = co_await wait_for_room(k_stream_pause);
     if (has_ended()) co_return;
+    if (!has_room) {
+      pages_before_stream = std::min(pages_before_stream * 2, k_most_pages_before_stream);
+      pages = 0;
+      stream.reset();
+      co_await wait_for_room();
+      if (has_ended()) co_return;
+    } else if (!stream) {
+      ++pages;
+    } else if (stream->is_due()) {
+      stream.reset();
+    }
     if (page->is_end) go_live(from);
     if (fsm_.now() != feed_fsm::state::catching_up) break;
   }
   if (!has_ended()) co_await has_caught_up(std::move(from));
 }
 
-asio::awaitable<bool> feed::send_page(const replay_page& page, const position* end) {
-  std::vector<authorizer::question> questions;
-  for (const auto& item : page.items) questions.push_back({&item.e, viewer_});
-  const auto viewer = viewer_;
-  auto visible = co_await services_.policies.decide(std::move(questions));
-  if (has_ended()) co_return true;
-  if (!visible) {
+asio::awaitable<void> feed::send_page(const replay_page& page, const position* end) {
+  result<visibility_map> visible = visibility_map{};
+  std::shared_ptr<viewer_class> viewer;
+  for (;;) {
+    viewer = viewer_;
+    std::vector<authorizer::question> questions;
+    for (const auto& item : page.items) questions.push_back({&item.e, viewer});
+    visible = co_await services_.policies.decide(std::move(questions));
+    if (has_ended()) co_return;
+    if (visible) break;
     co_await pause(k_first_retry);
-    co_return false;
+    if (has_ended()) co_return;
   }
   for (const auto& item : page.items) {
     if (end != nullptr && !end->covers(item.e.xid, item.e.id)) continue;
     const auto sides = sides_of(item, visible->of(item.e, *viewer));
     if (sides.old_row || sides.new_row) send_row(item.span, item.e, sides, 0);
+  }
+}
+
+asio::awaitable<bool> feed::wait_for_room(std::chrono::milliseconds longest) {
+  for (std::chrono::milliseconds waited{0}; !has_ended() && !owner_.has_room();
+       waited += k_room_pause) {
+    if (waited >= longest) co_return false;
+    co_await pause(k_room_pause);
   }
   co_return true;
 }

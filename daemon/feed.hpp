@@ -60,8 +60,8 @@ class feed : public subscriber {
   void on_number_moved(const event&, const batch_span&) override {}
 
  protected:
-  /// The next events after `from`, decided by the viewer's rights in send_page().
-  virtual boost::asio::awaitable<result<replay_page>> read_page(position from) = 0;
+  /// What it reads out of the outbox.
+  virtual replay_query query() const = 0;
   /// What the client gets of an item whose sides it may see.
   virtual event_sides sides_of(const replay_page::item& item, visibility seen) const = 0;
   /// Sends one event in the batch as this feed sees it. `feed_number` as in feed_owner::send().
@@ -76,9 +76,11 @@ class feed : public subscriber {
   boost::asio::awaitable<void> catch_up(position from);
   /// The way back of a parked client.
   virtual boost::asio::awaitable<void> come_back(position from);
-  /// Sends the events of a page, of those only what `end` covers (nullptr: all). False if the
-  /// database could not decide: nothing was sent, ask again.
-  boost::asio::awaitable<bool> send_page(const replay_page& page, const position* end);
+  /// Sends the events of a page that the viewer may see, of those only what `end` covers (nullptr:
+  /// all); tries again while the database cannot decide.
+  boost::asio::awaitable<void> send_page(const replay_page& page, const position* end);
+  /// False if there was none for that long.
+  boost::asio::awaitable<bool> wait_for_room(std::chrono::milliseconds longest);
   boost::asio::awaitable<void> wait_for_room();
   boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
   /// Reading begins: what waits of this feed stays in the queue, new events are held. `place` as in

@@ -29,17 +29,39 @@ std::string carried_tables(const relay_description& description, topic_kind kind
   return text_array(names);
 }
 
+constexpr std::string_view k_is_move =
+    "(old_session_id IS NOT NULL OR campaign IS NOT NULL OR old_campaign IS NOT NULL"
+    " OR phone IS NOT NULL OR old_phone IS NOT NULL OR operation = 'T')";
 constexpr std::string_view k_truncates =
     "(operation = 'T' AND schema_name || '.' || table_name = ANY($6::text[]))";
 
-outbox_filter filter_of(const relay_description& description, topic_kind kind,
-                        const std::string& key, const position& after, unsigned limit) {
+/// Rows of those tables, each perhaps of one session only.
+void add_tables(outbox_filter& f, const std::vector<replay_query::changed_table>& tables) {
+  const auto parameter = [&](const std::string& value) {
+    f.parameters.emplace_back(value);
+    return "$" + std::to_string(f.parameters.size() + k_own_parameters);
+  };
+  f.where = "operation <> 'T' AND (false";
+  for (const auto& t : tables) {
+    f.where += " OR (true";
+    if (t.schema != "*") f.where += " AND schema_name = " + parameter(t.schema);
+    if (t.table != "*") f.where += " AND table_name = " + parameter(t.table);
+    if (t.session) f.where += " AND session_id = " + parameter(*t.session);
+    f.where += ")";
+  }
+  f.where += ")";
+}
+
+outbox_filter filter_of(const relay_description& description, const replay_query& what,
+                        const position& after) {
   outbox_filter f;
   f.after = after;
-  f.limit = limit;
-  f.byte_limit = k_page_bytes;
-  f.parameters = {key, carried_tables(description, kind)};
-  if (kind == topic_kind::session) {
+  if (what.kind == topic_kind::plain) {
+    add_tables(f, what.tables);
+    return f;
+  }
+  f.parameters = {what.key, carried_tables(description, what.kind)};
+  if (what.kind == topic_kind::session) {
     f.where = "session_id = $5 OR old_session_id = $5 OR " + std::string{k_truncates};
     return f;
   }
@@ -54,20 +76,6 @@ outbox_filter filter_of(const relay_description& description, topic_kind kind,
             " OR session_id IN " + sessions +
             " OR (old_session_id IS NOT NULL AND old_session_id IN " + sessions + ")";
   return f;
-}
-
-result<event> event_of(const pg_rows& rows, int i, const relay_description& description) {
-  return parse_outbox_row(
-      {rows.text(i, col_id), rows.text(i, col_xid), rows.text(i, col_at), rows.text(i, col_schema),
-       rows.text(i, col_table), rows.text(i, col_operation), rows.at(i, col_record),
-       rows.at(i, col_old_record)},
-      description);
-}
-
-std::uint64_t to_number(std::string_view text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 }  // namespace
@@ -91,7 +99,9 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
   membership m;
   outbox_filter moves;
   moves.after = after;
-  moves.where = "table_name = $6 AND (campaign = $5 OR old_campaign = $5)";
+  // With the words of the partial index outbox_moves, which has the few rows that this can be.
+  moves.where =
+      "table_name = $6 AND (campaign = $5 OR old_campaign = $5) AND " + std::string{k_is_move};
   moves.parameters = {campaign, description_.membership_table};
   std::set<std::string> sessions;
   for (const auto& e : events) {
@@ -112,11 +122,11 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
                           parameters{campaign, text_array(sessions)});
   // Rows that a cascade deletes come after the DELETE of their session, perhaps behind the place.
   statements.emplace_back(
-      "SELECT gone.session_id FROM pgcast.outbox gone WHERE gone.campaign = $1"
-      " AND gone.operation = 'D' AND gone.table_name = $3"
-      " AND gone.session_id = ANY($2::text[]) AND NOT EXISTS (SELECT FROM public." +
+      "SELECT gone.session_id FROM (SELECT u.id FROM unnest($2::text[]) u(id)"
+      " WHERE NOT EXISTS (SELECT FROM public." +
           description_.membership_table + " s WHERE s." + description_.membership_session +
-          " = gone.session_id)",
+          " = u.id) OFFSET 0) lost JOIN pgcast.outbox gone ON gone.session_id = lost.id"
+          " WHERE gone.campaign = $1 AND gone.operation = 'D' AND gone.table_name = $3",
       parameters{campaign, text_array(sessions), description_.membership_table});
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
@@ -139,9 +149,10 @@ asio::awaitable<result<replay::membership>> replay::read_membership(
   co_return m;
 }
 
-void replay::route(std::vector<event>& events, topic_kind kind, const std::string& key,
-                   membership& m) {
-  const std::string wanted = topic_key(kind, key);
+void replay::route_events(std::vector<event>& events, const replay_query& what, membership& m) {
+  if (what.kind == topic_kind::plain) return;
+  const auto& key = what.key;
+  const std::string wanted = topic_key(what.kind, key);
   for (auto& e : events) {
     e.routes = route_event(e, [&](std::string_view session, directory::lookup which) {
       return m.holds(session, which) ? std::optional<std::string>{key} : std::nullopt;
@@ -163,57 +174,25 @@ void replay::route(std::vector<event>& events, topic_kind kind, const std::strin
   }
 }
 
-/// What one read found, still in its transaction.
-struct replay::found_rows {
-  std::vector<event> events;
-  std::vector<bool> in_first;  ///< of each event: visible in after.s2
-  std::shared_ptr<const source_history> history;
-  position after;
-  std::shared_ptr<const pg_snapshot> seen;
-  bool is_end = false;
-  bool is_last_in_first = false;  ///< the last row, also where it could not be parsed
-  std::uint64_t last_id = 0;
-};
-
-asio::awaitable<result<replay::found_rows>> replay::find(
-    pg_connection& pg, std::shared_ptr<const source_history> history, outbox_filter filter) {
-  found_rows out;
+asio::awaitable<result<found_events>> replay::find(pg_connection& pg,
+                                                   std::shared_ptr<const source_history> history,
+                                                   outbox_filter filter) {
+  found_events out;
   out.history = std::move(history);
-  out.after = filter.after = filter.after.in(*out.history);
+  out.from = out.after = filter.after = filter.after.in(*out.history);
   auto statements = begin_read();
   statements.emplace_back("SET LOCAL enable_seqscan = off");
   statements.push_back(select_events(filter));
   auto rows = co_await pg.run(std::move(statements), k_page_timeout);
   if (!rows) co_return rows.error();
-  const auto& found = (*rows)[3];
-  auto seen = pg_snapshot::parse((*rows)[1].text(0, header_snapshot));
-  if (!seen) co_return seen.error();
-  const auto dropped = to_number((*rows)[1].text(0, header_dropped_xid));
-  const bool is_ahead = out.after.s2->xmax() > seen->xmax();
-  const bool is_too_old = !out.after.is_kept(dropped, *seen);
-  if (is_ahead || is_too_old) {
+  if (auto good = out.begin((*rows)[1]); !good) {
     auto ended = co_await commit(pg);
     if (!ended) co_return ended.error();
-    if (is_ahead) co_return error{errc::cursor_ahead, "the cursor is ahead of the database"};
-    co_return error{errc::cursor_too_old, "events after the cursor are no longer kept"};
+    co_return good.error();
   }
-  for (int i = 0; i < found.size(); ++i) {
-    auto e = event_of(found, i, description_);
-    if (!e || !e->is_parsable) {
-      metrics().rows_unparsable.add();
-      spdlog::error("event {} skipped: its row cannot be parsed", found.text(i, col_id));
-      continue;
-    }
-    out.events.push_back(*std::move(e));
-    out.in_first.push_back(found.text(i, col_in_first_part) == "t");
-  }
-  out.seen = std::make_shared<pg_snapshot>(*std::move(seen));
-  const int last = found.size() - 1;
-  out.is_end = last < 0 || found.text(last, col_is_last) == "t";
-  if (last >= 0) {
-    out.is_last_in_first = found.text(last, col_in_first_part) == "t";
-    out.last_id = to_number(found.text(last, col_id));
-  }
+  const auto& found = (*rows)[3];
+  for (int i = 0; i < found.size(); ++i) out.take(found, i, description_);
+  out.is_end = found.size() == 0 || found.text(found.size() - 1, col_is_last) == "t";
   co_return out;
 }
 
@@ -225,133 +204,76 @@ asio::awaitable<result<void>> replay::commit(pg_connection& pg) {
   co_return result<void>{};
 }
 
-replay_page replay::to_page(found_rows found) {
-  position rest = position::at(found.history->current(), found.after.s2);
-  rest.s2 = found.seen;
-  position first = found.after;
-  first.id = 0;
-  const event_spans spans{std::make_shared<batch_span>(batch_span{found.history, first}),
-                          std::make_shared<batch_span>(batch_span{found.history, rest})};
+/// Of a topic only what touches it.
+replay_page replay::to_page(const replay_query& what, found_events found) {
+  const auto spans = found.spans();
   replay_page page;
   page.history = found.history;
   page.is_end = found.is_end;
-  page.next = position::at(found.history->current(), found.seen);
-  if (!page.is_end) {
-    page.next = (found.is_last_in_first ? spans.first : spans.rest)->at(found.last_id);
-  }
+  page.next = found.next();
   for (std::size_t i = 0; i < found.events.size(); ++i) {
-    page.items.push_back(
-        {std::move(found.events[i]), found.in_first[i] ? spans.first : spans.rest});
+    auto& e = found.events[i];
+    const bool is_elsewhere = e.routes.empty() && e.op != operation::truncate;
+    if (what.kind != topic_kind::plain && is_elsewhere) continue;
+    page.items.push_back({std::move(e), found.in_first[i] ? spans.first : spans.rest});
   }
   return page;
 }
 
-asio::awaitable<result<replay_page>> replay::read(topic_kind kind, std::string key, position after,
+asio::awaitable<result<replay_page>> replay::read(replay_query what, position after,
                                                   unsigned limit) {
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
-  auto filter = filter_of(description_, kind, key, after, limit);
+  auto filter = filter_of(description_, what, after);
+  filter.limit = limit;
+  filter.byte_limit = k_page_bytes;
   auto found = co_await find(leased->pg(), leased->history(), std::move(filter));
   if (!found) co_return found.error();
+  auto routed = co_await route(leased->pg(), what, *found);
+  if (!routed) co_return routed.error();
+  auto ended = co_await commit(leased->pg());
+  if (!ended) co_return ended.error();
+  co_return to_page(what, *std::move(found));
+}
+
+asio::awaitable<result<std::unique_ptr<replay_stream>>> replay::open(replay_query what,
+                                                                     position after) {
+  auto filter = filter_of(description_, what, after);
+  co_return co_await replay_stream::open(streams_, description_, std::move(filter));
+}
+
+asio::awaitable<result<replay_page>> replay::next(replay_stream& stream, replay_query what) {
+  auto found = co_await stream.next();
+  if (!found) co_return found.error();
+  if (what.kind == topic_kind::campaign && !found->events.empty()) {
+    auto leased = co_await pool_.acquire();
+    if (!leased) co_return leased.error();
+    auto begin = begin_read();
+    begin.emplace_back("SET LOCAL enable_seqscan = off");
+    auto begun = co_await leased->pg().run(std::move(begin), k_answer_timeout);
+    if (!begun) co_return begun.error();
+    auto routed = co_await route(leased->pg(), what, *found);
+    if (!routed) co_return routed.error();
+    auto ended = co_await commit(leased->pg());
+    if (!ended) co_return ended.error();
+  } else {
+    membership none;
+    route_events(found->events, what, none);
+  }
+  co_return to_page(what, *std::move(found));
+}
+
+/// In an open read transaction: a campaign's membership is asked of the same snapshot.
+asio::awaitable<result<void>> replay::route(pg_connection& pg, const replay_query& what,
+                                            found_events& found) {
   membership m;
-  if (kind == topic_kind::campaign && !found->events.empty()) {
-    auto read = co_await read_membership(leased->pg(), key, found->after, found->events);
+  if (what.kind == topic_kind::campaign && !found.events.empty()) {
+    auto read = co_await read_membership(pg, what.key, found.from, found.events);
     if (!read) co_return read.error();
     m = *std::move(read);
   }
-  auto ended = co_await commit(leased->pg());
-  if (!ended) co_return ended.error();
-  route(found->events, kind, key, m);
-  auto page = to_page(*std::move(found));
-  std::erase_if(page.items, [](const auto& item) {
-    return item.e.routes.empty() && item.e.op != operation::truncate;
-  });
-  co_return page;
-}
-
-asio::awaitable<result<replay_page>> replay::read_changes(std::vector<changed_table> tables,
-                                                          position after, unsigned limit) {
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  outbox_filter filter;
-  filter.after = std::move(after);
-  filter.limit = limit;
-  filter.byte_limit = k_page_bytes;
-  filter.where = "operation <> 'T' AND (false";
-  for (const auto& t : tables) {
-    filter.where += " OR (true";
-    for (const auto& [column, value] :
-         {std::pair{"schema_name", &t.schema}, std::pair{"table_name", &t.table}}) {
-      if (*value == "*") continue;
-      filter.parameters.emplace_back(*value);
-      filter.where.append(" AND ").append(column).append(" = $");
-      filter.where += std::to_string(filter.parameters.size() + k_own_parameters);
-    }
-    filter.where += ")";
-  }
-  filter.where += ")";
-  auto found = co_await find(leased->pg(), leased->history(), std::move(filter));
-  if (!found) co_return found.error();
-  auto ended = co_await commit(leased->pg());
-  if (!ended) co_return ended.error();
-  co_return to_page(*std::move(found));
-}
-
-asio::awaitable<result<number_history>> replay::number_since(std::string number, position after) {
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  auto& pg = leased->pg();
-  after = after.in(*leased->history());
-  const auto& d = description_;
-  outbox_filter moves;
-  moves.after = after;
-  moves.where =
-      "table_name = $5 AND (operation = 'T' OR pgcast.normalize_phone(phone) = $6"
-      " OR pgcast.normalize_phone(old_phone) = $6)";
-  moves.parameters = {d.numbers_table, number};
-  auto statements = begin_read();
-  statements.push_back(select_events(moves));
-  statements.emplace_back("SELECT " + d.numbers_session + " FROM public." + d.numbers_table +
-                              " WHERE pgcast.normalize_phone(" + d.numbers_number + ") = $1",
-                          parameters{number});
-  auto rows = co_await pg.run(std::move(statements), k_page_timeout);
-  if (!rows) co_return rows.error();
-  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
-  if (!seen) co_return seen.error();
-
-  number_history out;
-  std::multiset<std::string> carriers;
-  for (int i = 0; i < (*rows)[3].size(); ++i) carriers.emplace((*rows)[3].text(i, 0));
-  const auto& moved = (*rows)[2];
-  for (int i = moved.size() - 1; i >= 0; --i) {  // undone, newest first
-    const auto e = event_of(moved, i, d);
-    if (!e) continue;
-    const auto session = values_of(*e, d.numbers_session);
-    const auto text = values_of(*e, d.numbers_number);
-    if (session.after && text.after && normalize_phone(*text.after) == number) {
-      const auto last = carriers.find(*session.after);
-      if (last != carriers.end()) carriers.erase(last);
-    }
-    if (session.before && text.before && normalize_phone(*text.before) == number) {
-      carriers.insert(*session.before);
-    }
-    const bool in_first = moved.text(i, col_in_first_part) == "t";
-    position p = position::at(after.incarnation, in_first ? after.s1 : after.s2);
-    p.s2 = in_first ? after.s2 : std::make_shared<pg_snapshot>(*seen);
-    p.id = e->id;
-    out.first_move = p;
-  }
-  std::vector<pg_statement> choose;
-  choose.emplace_back("SELECT " + d.membership_session + " FROM public." + d.membership_table +
-                          " WHERE " + d.membership_session + " = ANY($1::text[]) ORDER BY " +
-                          d.number_order.front() + " DESC NULLS LAST, " + d.membership_session +
-                          " LIMIT 1",
-                      parameters{text_array(carriers)});
-  choose.emplace_back("COMMIT");
-  auto chosen = co_await pg.run(std::move(choose), k_page_timeout);
-  if (!chosen) co_return chosen.error();
-  if ((*chosen)[0].size() > 0) out.session_before = (*chosen)[0].text(0, 0);
-  co_return out;
+  route_events(found.events, what, m);
+  co_return result<void>{};
 }
 
 }  // namespace pgcast

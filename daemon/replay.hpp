@@ -1,7 +1,7 @@
 #pragma once
 
 #include "daemon/pg_pool.hpp"
-#include "daemon/source_session.hpp"
+#include "daemon/replay_stream.hpp"
 #include "protocol/event.hpp"
 #include "protocol/position.hpp"
 #include "protocol/topic.hpp"
@@ -28,6 +28,18 @@ struct replay_page {
   std::shared_ptr<const source_history> history;
 };
 
+/// Which events to read.
+struct replay_query {
+  struct changed_table {
+    std::string schema;                  ///< "*": all
+    std::string table;                   ///< "*": all
+    std::optional<std::string> session;  ///< rows of that session only
+  };
+  topic_kind kind = topic_kind::plain;  ///< session, campaign; plain: changes of `tables`
+  std::string key;                      ///< of session and campaign, as in topic
+  std::vector<changed_table> tables;    ///< without TRUNCATE
+};
+
 /// What a number did after a place.
 struct number_history {
   std::optional<position> first_move;  ///< just after the first event that moved it; nullopt: none
@@ -43,20 +55,18 @@ struct number_history {
 /// shard.
 class replay {
  public:
-  replay(pg_pool& pool, const relay_description& description)
-      : pool_(pool), description_(description) {}
+  /// `streams` has the connections of long gaps, which may be taken for seconds.
+  replay(pg_pool& pool, pg_pool& streams, const relay_description& description)
+      : pool_(pool), streams_(streams), description_(description) {}
 
-  /// `kind` is session or campaign, `key` as in topic. `limit` is a count of events.
-  boost::asio::awaitable<result<replay_page>> read(topic_kind kind, std::string key, position after,
+  /// The next page, `limit` events at most.
+  boost::asio::awaitable<result<replay_page>> read(replay_query what, position after,
                                                    unsigned limit);
-
-  /// Changes of those tables ("*": all tables, all schemas) after a place; no TRUNCATE.
-  struct changed_table {
-    std::string schema;
-    std::string table;
-  };
-  boost::asio::awaitable<result<replay_page>> read_changes(std::vector<changed_table> tables,
-                                                           position after, unsigned limit);
+  /// The same events in one go, for a gap of more than a page.
+  boost::asio::awaitable<result<std::unique_ptr<replay_stream>>> open(replay_query what,
+                                                                      position after);
+  /// The next page of a stream that was opened for `what`.
+  boost::asio::awaitable<result<replay_page>> next(replay_stream& stream, replay_query what);
 
   /// Whether a canonical number got another session after a place.
   boost::asio::awaitable<result<number_history>> number_since(std::string number, position after);
@@ -69,18 +79,20 @@ class replay {
 
  private:
   struct membership;
-  struct found_rows;
-  boost::asio::awaitable<result<found_rows>> find(pg_connection& pg,
-                                                  std::shared_ptr<const source_history> history,
-                                                  outbox_filter filter);
+  boost::asio::awaitable<result<found_events>> find(pg_connection& pg,
+                                                    std::shared_ptr<const source_history> history,
+                                                    outbox_filter filter);
   static boost::asio::awaitable<result<void>> commit(pg_connection& pg);
-  static replay_page to_page(found_rows found);
+  static replay_page to_page(const replay_query& what, found_events found);
   boost::asio::awaitable<result<membership>> read_membership(pg_connection& pg,
                                                              std::string campaign, position after,
                                                              const std::vector<event>& events);
-  void route(std::vector<event>& events, topic_kind kind, const std::string& key, membership& m);
+  boost::asio::awaitable<result<void>> route(pg_connection& pg, const replay_query& what,
+                                             found_events& found);
+  void route_events(std::vector<event>& events, const replay_query& what, membership& m);
 
   pg_pool& pool_;
+  pg_pool& streams_;
   const relay_description& description_;
 };
 

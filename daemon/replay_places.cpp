@@ -1,9 +1,11 @@
 #include "daemon/replay.hpp"
 #include "daemon/source_session.hpp"
+#include "daemon/sql_text.hpp"
 
 #include <charconv>
+#include <set>
 
-// Where a cursor or a time is in the stream.
+// Where a cursor or a time is in the stream, and what a number did since.
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -32,6 +34,63 @@ std::uint64_t to_number(std::string_view text) {
 }
 
 }  // namespace
+
+asio::awaitable<result<number_history>> replay::number_since(std::string number, position after) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto& pg = leased->pg();
+  after = after.in(*leased->history());
+  const auto& d = description_;
+  outbox_filter moves;
+  moves.after = after;
+  moves.where =
+      "table_name = $5 AND (operation = 'T' OR pgcast.normalize_phone(phone) = $6"
+      " OR pgcast.normalize_phone(old_phone) = $6)";
+  moves.parameters = {d.numbers_table, number};
+  auto statements = begin_read();
+  statements.push_back(select_events(moves));
+  statements.emplace_back("SELECT " + d.numbers_session + " FROM public." + d.numbers_table +
+                              " WHERE pgcast.normalize_phone(" + d.numbers_number + ") = $1",
+                          parameters{number});
+  auto rows = co_await pg.run(std::move(statements), k_place_timeout);
+  if (!rows) co_return rows.error();
+  auto seen = pg_snapshot::parse((*rows)[1].text(0, 0));
+  if (!seen) co_return seen.error();
+
+  number_history out;
+  std::multiset<std::string> carriers;
+  for (int i = 0; i < (*rows)[3].size(); ++i) carriers.emplace((*rows)[3].text(i, 0));
+  const auto& moved = (*rows)[2];
+  for (int i = moved.size() - 1; i >= 0; --i) {  // undone, newest first
+    const auto e = event_of(moved, i, d);
+    if (!e) continue;
+    const auto session = values_of(*e, d.numbers_session);
+    const auto text = values_of(*e, d.numbers_number);
+    if (session.after && text.after && normalize_phone(*text.after) == number) {
+      const auto last = carriers.find(*session.after);
+      if (last != carriers.end()) carriers.erase(last);
+    }
+    if (session.before && text.before && normalize_phone(*text.before) == number) {
+      carriers.insert(*session.before);
+    }
+    const bool in_first = moved.text(i, col_in_first_part) == "t";
+    position p = position::at(after.incarnation, in_first ? after.s1 : after.s2);
+    p.s2 = in_first ? after.s2 : std::make_shared<pg_snapshot>(*seen);
+    p.id = e->id;
+    out.first_move = p;
+  }
+  std::vector<pg_statement> choose;
+  choose.emplace_back("SELECT " + d.membership_session + " FROM public." + d.membership_table +
+                          " WHERE " + d.membership_session + " = ANY($1::text[]) ORDER BY " +
+                          d.number_order.front() + " DESC NULLS LAST, " + d.membership_session +
+                          " LIMIT 1",
+                      parameters{text_array(carriers)});
+  choose.emplace_back("COMMIT");
+  auto chosen = co_await pg.run(std::move(choose), k_place_timeout);
+  if (!chosen) co_return chosen.error();
+  if ((*chosen)[0].size() > 0) out.session_before = (*chosen)[0].text(0, 0);
+  co_return out;
+}
 
 asio::awaitable<result<position>> replay::place_of_cursor(std::string cursor) {
   auto leased = co_await pool_.acquire();

@@ -46,9 +46,10 @@ shard::shard(const config& c, const relay_description& description, siblings oth
     : work_(context_.get_executor()),
       pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
       deciding_(context_.get_executor(), c.database_url, 1),
+      streams_(context_.get_executor(), c.database_url, 1),
       policies_(deciding_, description, c.auth_cache),
       snapshots_(pool_, policies_),
-      past_(pool_, description),
+      past_(pool_, streams_, description),
       topics_(description),
       places_(c.limits.held_place, c.limits.held_places / c.threads),
       others_(std::move(others)),
@@ -190,6 +191,7 @@ void shard::start_over() {
     places_.clear();
     pool_.renew();
     deciding_.renew();
+    streams_.renew();
     for (const auto& c : connections_) c->start_over();
   });
 }

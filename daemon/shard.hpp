@@ -70,6 +70,7 @@ class shard {
   queue_pressure pressure_;
   pg_pool pool_;      ///< joins and replays
   pg_pool deciding_;  ///< decisions do not queue behind joins
+  pg_pool streams_;   ///< nor do joins behind long gaps that are read
   authorizer policies_;
   snapshot_reader snapshots_;
   replay past_;

@@ -124,10 +124,9 @@ asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
 
 // ---- rows
 
-asio::awaitable<result<replay_page>> topic_feed::read_page(position from) {
-  const auto kind = is_phone() ? topic_kind::session : name_.kind;
-  const std::string key = is_phone() ? followed_session_ : name_.key;
-  co_return co_await services_.past.read(kind, key, std::move(from), k_page_events);
+replay_query topic_feed::query() const {
+  if (is_phone()) return {topic_kind::session, followed_session_, {}};
+  return {name_.kind, name_.key, {}};
 }
 
 event_sides topic_feed::sides_of(const replay_page::item& item, visibility seen) const {
@@ -217,7 +216,8 @@ asio::awaitable<void> topic_feed::come_back(position from) {
 /// The followed session's events after `from` that `end` covers.
 asio::awaitable<void> topic_feed::replay_until(position from, position end) {
   for (bool is_end = false; !is_end && !has_ended();) {
-    auto page = co_await read_page(from);
+    const replay_query what = query();
+    auto page = co_await services_.past.read(what, from, k_page_events);
     if (has_ended()) co_return;
     if (!page && is_cursor_error(page.error().code)) {
       owner_.refuse_cursor(page.error());
@@ -227,8 +227,7 @@ asio::awaitable<void> topic_feed::replay_until(position from, position end) {
       co_await pause(k_first_retry);
       continue;
     }
-    const bool is_sent = co_await send_page(*page, &end);
-    if (!is_sent) continue;
+    co_await send_page(*page, &end);
     from = page->next;
     is_end = page->is_end;
     co_await wait_for_room();

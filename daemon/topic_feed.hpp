@@ -30,7 +30,7 @@ class topic_feed : public feed {
   void on_number_moved(const event& e, const batch_span& span) override;
 
  private:
-  boost::asio::awaitable<result<replay_page>> read_page(position from) override;
+  replay_query query() const override;
   event_sides sides_of(const replay_page::item& item, visibility seen) const override;
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
                 std::uint32_t feed_number) override;

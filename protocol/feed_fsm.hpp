@@ -63,9 +63,9 @@ class feed_fsm {
   /// All up to `read_up_to` (s1 = s2, a snapshot) has been handed over: live from here, with the
   /// held events behind it. nullopt if too much was held for that: read on from `read_up_to`.
   std::optional<std::vector<released_event>> go_live(position read_up_to);
-  /// Live behind the place of a hub that has published nothing since this feed was registered:
-  /// nothing has to be read. Not while the hub's next chunk is being decided: who was registered
-  /// after the questions has no answer in it.
+  /// Live from what the hub publishes next, in the turn in which this feed was registered. Of a
+  /// chunk that is being decided then it may get nothing, because nobody asked for it: only for who
+  /// wants what is committed from now on.
   void go_live_at_once();
 
   /// The client is too slow. `before` is the place before the first event that still waits for it

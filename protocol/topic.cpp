@@ -78,6 +78,13 @@ bool table_description::carries(topic_kind kind) const {
   return std::any_of(routes.begin(), routes.end(), [&](const auto& r) { return r.kind == kind; });
 }
 
+std::string_view table_description::session_column() const {
+  for (const auto& r : routes) {
+    if (r.kind == topic_kind::session && r.how == table_route::by::column) return r.column;
+  }
+  return {};
+}
+
 const table_description* relay_description::find(std::string_view schema,
                                                  std::string_view name) const {
   for (const auto& t : tables) {

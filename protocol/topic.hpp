@@ -48,6 +48,8 @@ struct table_description {
   std::vector<table_route> routes;
 
   bool carries(topic_kind kind) const;
+  /// The column that names the row's session, "" = none.
+  std::string_view session_column() const;
 };
 
 /// All that this service knows about its tables: topics are data, not code.

@@ -197,7 +197,11 @@ for (const vsn of ['1.0.0', '2.0.0']) {
     test('Resume_OlderThanWhatIsKept_IsToldAndGetsASnapshot', async () => {
       await told_why({ since: '2020-01-01T00:00:00Z' }, ['cursor_too_old']);
       const { cursor } = await world.client({ vsn }).watch(`session:${await add_session(world)}`).snapshot();
-      await say(world, await add_session(world), 'dropped with its partition');
+      const other = await add_session(world);
+      const read = world.client({ vsn }).watch(`session:${other}`); // by the daemon, before it is dropped
+      await read.snapshot();
+      await say(world, other, 'dropped with its partition');
+      await read.event();
       await world.query('UPDATE pgcast.meta SET dropped_xid = (SELECT xid FROM pgcast.outbox ORDER BY xid DESC LIMIT 1)');
       await told_why(cursor, ['cursor_too_old']);
     });

@@ -19,6 +19,7 @@ const floors = [
     ['websocket_client']],
   /* 2 */ [['source_session', 'pooling']],
   /* 2 */ [['pg_pool'], ['table_policy'], ['directory_loader']],
+  /* 2 */ [['replay_stream']],
   /* 3  source and audience */ [['reader', 'reader_batch'], ['authorizer'], ['replay', 'replay_places'], ['snapshot_sql'],
     ['maintenance']],
   /* 3 */ [['snapshot'], ['hub']],
