@@ -118,6 +118,29 @@ void check_settings(pg_session& session, findings& found) {
   }
 }
 
+/// What `pgcast serve` opens at most (docs/config.md), against what is left for it.
+void check_connections(pg_session& session, const config& c, findings& found) {
+  const auto needed = 4 + c.threads * (c.limits.database_connections + 1);
+  const auto rows = ask(session, found, "connections", R"(
+    SELECT least(
+      pg_catalog.current_setting('max_connections')::int
+        - pg_catalog.current_setting('superuser_reserved_connections')::int
+        - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)
+        - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
+           WHERE datid IS NOT NULL AND coalesce(application_name, '') NOT LIKE 'pgcast%'),
+      (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = current_user),
+      (SELECT nullif(datconnlimit, -1) FROM pg_catalog.pg_database
+       WHERE datname = pg_catalog.current_database())) AS left_for_us)");
+  if (rows.empty()) return;
+  const auto left = std::atol(text(rows[0], 0).c_str());
+  const auto sentence = "connections: the daemon opens up to " + std::to_string(needed) +
+                        ", the server has " + std::to_string(left) + " left for it";
+  if (left >= static_cast<long>(needed)) return found.ok(sentence);
+  found.warn(sentence +
+             "; raise max_connections or the role's limit, or lower server.threads or "
+             "limits.database_connections");
+}
+
 void check_roles(pg_session& session, const config& c, findings& found) {
   if (c.mode == auth_mode::off) return;
   const auto right = session.server_version() >= 160000 ? "SET" : "MEMBER";
@@ -318,6 +341,7 @@ void check_database(const config& c, findings& found) {
   check_version(*session, found);
   check_pooler(*session, c.database_url, found);
   check_settings(*session, found);
+  check_connections(*session, c, found);
   check_roles(*session, c, found);
   if (!check_installed(*session, found)) return;
   check_privileges(*session, found);

@@ -78,6 +78,7 @@ asio::awaitable<result<bool>> maintenance::run_once() {
   std::vector<pg_statement> statements;
   // Of its own: what it locks is free again before the outbox is looked at.
   statements.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED");
+  statements.push_back(without_deadlines());
   statements.emplace_back("SELECT pgcast.maintain(make_interval(secs => $1::double precision))",
                           retention);
   statements.emplace_back("COMMIT");

@@ -10,11 +10,6 @@ namespace {
 
 constexpr int k_oldest_server = 140'000;
 
-/// As remove_deadlines(), for a transaction whose connection may be a pooler's.
-constexpr std::string_view k_no_deadlines =
-    "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),"
-    " set_config('idle_in_transaction_session_timeout', '0', true)";
-
 std::uint64_t to_number(std::string_view text, int base = 10) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value, base);
@@ -76,6 +71,13 @@ asio::awaitable<result<void>> open_session(pg_connection& pg, std::string connin
   co_return co_await remove_deadlines(pg);
 }
 
+pg_statement without_deadlines() {
+  return {
+      "SELECT set_config('statement_timeout', '0', true),"
+      " set_config('lock_timeout', '0', true),"
+      " set_config('idle_in_transaction_session_timeout', '0', true)"};
+}
+
 asio::awaitable<result<void>> remove_deadlines(pg_connection& pg) {
   std::vector<pg_statement> settings;
   settings.emplace_back(
@@ -105,7 +107,7 @@ asio::awaitable<result<std::shared_ptr<const source_history>>> open_source(pg_co
   }
   std::vector<pg_statement> attach;
   attach.emplace_back("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
-  attach.emplace_back(std::string{k_no_deadlines});
+  attach.push_back(without_deadlines());
   attach.emplace_back("SELECT epoch, encode(cursor_key, 'hex') FROM pgcast.attach()");
   attach.emplace_back("SELECT number, first_xid FROM pgcast.incarnation ORDER BY number");
   attach.emplace_back("SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta");

@@ -31,6 +31,9 @@ boost::asio::awaitable<result<void>> open_session(pg_connection& pg, std::string
 /// pooler, where it would stay behind for others.
 boost::asio::awaitable<result<void>> remove_deadlines(pg_connection& pg);
 
+/// The same for one transaction, as its first statement; through any pooler.
+pg_statement without_deadlines();
+
 /// True if the server or a pooler refused the last connect for a reason that passes: no connection
 /// is free, or it starts up.
 bool is_refused_for_now(const pg_connection& pg);
