@@ -91,7 +91,7 @@ class feed : public subscriber {
 
   static constexpr std::chrono::milliseconds k_first_retry{100};
   static constexpr std::chrono::milliseconds k_longest_retry{2'000};
-  static constexpr unsigned k_page_events = 100;
+  static constexpr unsigned k_page_events = 512;
 
   shard_services& services_;
   feed_owner& owner_;
