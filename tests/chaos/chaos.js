@@ -43,7 +43,7 @@ export async function chaos({ seconds = 60, seed = 1, faults, kinds, people = 50
     const verdict = judge(truth, audience.watches);
     note('judged');
     return { seed, seconds, good: is_good(verdict), ...verdict, late: undefined, lateness: histogram(verdict.late),
-      transactions: application.transactions, lost_answers: application.lost_answers, faults: disturbance.made, failed_faults: disturbance.failures,
+      transactions: application.transactions, lost_answers: application.lost_answers, parked: audience.parked ?? 0, faults: disturbance.made, failed_faults: disturbance.failures,
       waited_ms: waited, loop_delay_ms: Math.round(lag.percentile(99) / 1e6) };
   } catch (error) {
     if (process.env.PGCAST_CHAOS_LOG) for (const daemon of bed.daemons ?? []) say(daemon.process.log());
@@ -80,7 +80,7 @@ export function table_of(report) {
   const late = report.lateness.map(([bound, count]) => `${(bound === Infinity ? 'more' : `< ${bound} ms`).padStart(12)} ${String(count).padStart(9)} ${'#'.repeat(Math.ceil((40 * count) / most))}`);
   return [...lines, '', 'late (first delivery after the commit, the time of faults included)', ...late, '',
     `faults: ${Object.entries(report.faults).map(([name, count]) => `${name} ${count}`).join(', ')}`,
-    `${report.transactions} transactions, ${report.lost_answers} answers lost; this program was late by ${report.loop_delay_ms} ms (p99)`,
+    `${report.transactions} transactions, ${report.lost_answers} answers lost, ${report.parked} clients parked; this program was late by ${report.loop_delay_ms} ms (p99)`,
     ...report.failed_faults.map((text) => `could not: ${text}`),
     ...report.examples, `${report.good ? 'nothing lost' : 'FAILED'}, seed ${report.seed}`].join('\n');
 }

@@ -26,6 +26,15 @@ async function down_and_up(bed, daemon, signal, pause) {
   daemon.is_down = false;
 }
 
+/** How many clients this process of the daemon has parked since it was asked last. */
+async function parked(daemon) {
+  const answer = await fetch(`http://127.0.0.1:${daemon.admin_port}/metrics`, { signal: AbortSignal.timeout(1000) }).catch(() => null);
+  const count = Number((await answer?.text().catch(() => ''))?.match(/pgcast_slow_clients_total\{verdict="parked"\} (\d+)/)?.[1] ?? 0);
+  const known = daemon.parked?.pid === daemon.process.pid ? daemon.parked.count : 0;
+  daemon.parked = { pid: daemon.process.pid, count: Math.max(count, known) };
+  return daemon.parked.count - known;
+}
+
 const of_server = {
   /** The daemons' backends. */
   async backends(bed) {
@@ -130,6 +139,16 @@ const of_clients = {
   },
   async pause_clients(bed, random, audience) {
     await Promise.all(Array.from({ length: random.whole(1, 5) }, () => random.one(audience.people).pause(seconds(random, 1, 6))));
+  },
+  /** More than all buffers hold comes while some do not read: they are parked and fed later. */
+  async park_clients(bed, random, audience) {
+    const watching = audience.people.filter((person) => person.watches.some(({ topic }) => topic === 'campaign:campaign 0' || topic === 'changes:public.chat_history'));
+    if (watching.length === 0) return;
+    const paused = Array.from({ length: 2 }, () => random.one(watching).pause(seconds(random, 4, 6)));
+    await bed.query(`INSERT INTO chat_history (session_id, message) SELECT 'session-${6 * random.whole(1, 3)}', jsonb_build_object('sender', 'user', 'text', repeat(md5(i::text), 500))
+      FROM generate_series(1, 800) i`).catch(() => {});
+    await Promise.all(paused);
+    for (const daemon of bed.daemons) audience.parked = (audience.parked ?? 0) + (await parked(daemon));
   },
 };
 

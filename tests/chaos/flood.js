@@ -5,6 +5,7 @@ import { Counter } from '../e2e/fixture/counter.js';
 import { mint } from '../e2e/fixture/token.js';
 
 const k_flooded = 20; // sessions of the campaign that is flooded
+const k_slow = 200_000; // bytes a second
 
 /** A session's watcher that notes how late its rows are. */
 class Listener extends Counter {
@@ -16,18 +17,20 @@ class Listener extends Counter {
   }
 }
 
-/** Reads for 20 ms, pauses for 80 ms. */
-class SlowReader extends Counter {
-  read_slowly() {
-    this.timer = setInterval(() => {
-      this.socket.resume();
-      setTimeout(() => this.socket.pause(), 20);
-    }, 100);
+/** Reads at most so many bytes a second, as over a bad line. */
+export class SlowReader extends Counter {
+  read_slowly(rate) {
+    this.rate = rate;
+    this.socket.on('data', (bytes) => {
+      if (!this.rate) return;
+      this.socket.pause();
+      setTimeout(() => this.socket.resume(), (1000 * bytes.length) / this.rate);
+    });
   }
 
   read_on() {
-    clearInterval(this.timer);
-    setTimeout(() => this.socket.resume(), 50);
+    this.rate = 0;
+    this.socket.resume();
   }
 }
 
@@ -95,7 +98,7 @@ export async function flood(world, { rows, watchers = 10, others = 990, say = ()
   await sleep(2000);
   const report = { rows, watchers, others, memory_before: world.daemon.memory().rss, late_before: listen(), phases: [] };
   deaf.socket.pause();
-  slow.read_slowly();
+  slow.read_slowly(k_slow);
 
   const file = `${world.postgres.directory}/flood.tsv`;
   await world.query(`SET statement_timeout = 0; COPY (SELECT 'flood-' || i % ${k_flooded}, json_build_object('n', i, 'sender', 'user', 'text', 'row ' || i || repeat(' lorem ipsum', 8))
