@@ -1,5 +1,6 @@
 // Rows that are large or odd, and tables that change under open sessions: told as Postgres has them.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { use_world } from './fixture/world.js';
 import { until } from './fixture/process.js';
@@ -13,9 +14,9 @@ const world = use_world({
   sql: `ALTER TABLE session_objective_events ${k_wide};
     ALTER TABLE call_info ADD COLUMN raw json, ADD COLUMN amount numeric, ADD COLUMN span int4range, ADD COLUMN tags text[], ADD COLUMN "Größe (""m"")" numeric,
       ADD COLUMN seconds double precision GENERATED ALWAYS AS (extract(epoch FROM duration)) STORED`,
-  // What is sent to one client must not be cut short by its limit.
-  env: { PGCAST_LIMITS_QUEUES_BYTES: '256MiB' },
 });
+
+const digest = (text) => createHash('md5').update(text).digest('hex');
 
 /** Waits for the call of that id in the events of a watch. */
 const call = (watch, id, operation = 'INSERT', ms = undefined) => watch.event((event) => is('call_info', operation)(event) && (event.record ?? event.old_record).call_id === id, 1, ms);
@@ -30,14 +31,12 @@ for (const vsn of ['1.0.0', '2.0.0']) {
     };
     const resume = (session, cursor) => world.client({ vsn }).watch(`session:${session}`, { broadcast: { resume: cursor } });
 
-    for (const bytes of [8_000, 50_000_000]) {
+    for (const bytes of vsn === '2.0.0' ? [8_000, 50_000_000] : [8_000]) {
       test(`Transcript_Of${bytes}Bytes_ArrivesWholeLiveAndResumedAndInTheSnapshot`, { timeout: 180_000 }, async (t) => {
         const { session, watch, cursor } = await watch_new();
         const before = world.daemon.memory().rss;
         const [{ length, md5 }] = await world.query(`INSERT INTO call_info (call_id, session_id, transcript)
-          SELECT $1 || '-t', $1, left(string_agg(md5(i::text) || '☃', chr(10)), $2) FROM generate_series(1, $2 / 33) i RETURNING length(transcript), md5(transcript)`, [session, bytes]);
-        const { createHash } = await import('node:crypto');
-        const digest = (text) => createHash('md5').update(text).digest('hex');
+          SELECT $1 || '-t', $1, left(repeat(md5(random()::text) || '☃' || chr(10), $2 / 34 + 1), $2) RETURNING length(transcript), md5(transcript)`, [session, bytes]);
         const event = await call(watch, `${session}-t`, 'INSERT', 60_000);
         assert.equal(event.record.transcript.length, Number(length));
         assert.equal(digest(event.record.transcript), md5);
