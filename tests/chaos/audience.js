@@ -8,13 +8,13 @@ import { kinds } from './kinds.js';
 class Person {
   constructor(bed, { name, kind, topics, vsn, which }) {
     Object.assign(this, { bed, name, kind: kinds[kind], vsn, which, token: mint({ ttl: 24 * 3600 }) });
-    this.watches = topics.map((topic) => ({ name, topic, log: [], place: {} }));
+    this.watches = topics.map((topic) => ({ name, topic, log: [], place: {}, starts_afresh: this.kind.starts_afresh }));
   }
 
   /** Connects to its daemon, with the places that it has kept. */
   connect() {
     const { kind, vsn, token, name } = this;
-    this.client = new Client(this.bed.daemons[this.which].url, { vsn, token, quick: true, ...kind.client_options?.(name) });
+    this.client = new Client(this.bed.daemons[this.which].url, { vsn, token, quick: true, ...kind.client_options?.(`${name}, page ${(this.pages = (this.pages ?? 0) + 1)}`) });
     for (const { topic, log, place } of this.watches) kind.open(this.client.supabase, topic, place, log).subscribe();
   }
 

@@ -71,12 +71,13 @@ function must_follow(truth, topic, snapshot, is_last) {
 }
 
 /** The changes that a watch must be told and was not, yet. */
-export function missing(truth, { topic, log }) {
+export function missing(truth, { topic, log, starts_afresh = false }) {
   const told = new Set();
   for (const entry of log) if (entry.is === 'event') told.add(truth.find(entry));
   const snapshots = log.filter((entry) => entry.is === 'snapshot');
   const lost = new Set();
   for (const [nth, snapshot] of snapshots.entries()) {
+    if (starts_afresh && nth < snapshots.length - 1) continue; // a client without a place of its own may be shown the next session at once
     for (const change of must_follow(truth, topic, snapshot, nth === snapshots.length - 1)) if (!told.has(change)) lost.add(change);
   }
   return [...lost];

@@ -41,8 +41,9 @@ export const broadcast = {
   },
 };
 
-/** Broadcasts; the daemon keeps the place of who says its client id. */
+/** Broadcasts; the daemon keeps the place of who says its client id, a new one with each page. */
 export const client_id = {
+  starts_afresh: true,
   client_options: (name) => ({ realtime: { params: { client_id: name } } }),
   open(supabase, topic, place, log) {
     const channel = broadcast.open(supabase, topic, {}, log);
