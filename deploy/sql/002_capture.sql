@@ -71,11 +71,12 @@ DECLARE
   in_schema text := TG_TABLE_SCHEMA;
   in_table text := TG_TABLE_NAME;
   is_usual boolean := TG_ARGV[3] IS NULL
-    AND ARRAY[pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'),
-              pg_catalog.current_setting('IntervalStyle'),
+    AND pg_catalog.current_setting('TimeZone')
+        OPERATOR(pg_catalog.=) ANY ('{UTC,Etc/UTC,GMT}'::pg_catalog.text[])
+    AND ARRAY[pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'),
               pg_catalog.current_setting('bytea_output'),
               pg_catalog.current_setting('extra_float_digits')]
-        OPERATOR(pg_catalog.=) '{UTC,"ISO, MDY",postgres,hex,1}'::pg_catalog.text[];
+        OPERATOR(pg_catalog.=) '{"ISO, MDY",postgres,hex,1}'::pg_catalog.text[];
   new_row jsonb;
   old_row jsonb;
   new_text text;
@@ -213,12 +214,13 @@ DECLARE
   image jsonb;
 BEGIN
   BEGIN
-    image := CASE WHEN ARRAY[pg_catalog.current_setting('TimeZone'),
-                             pg_catalog.current_setting('DateStyle'),
+    image := CASE WHEN pg_catalog.current_setting('TimeZone')
+                       OPERATOR(pg_catalog.=) ANY ('{UTC,Etc/UTC,GMT}'::pg_catalog.text[])
+                   AND ARRAY[pg_catalog.current_setting('DateStyle'),
                              pg_catalog.current_setting('IntervalStyle'),
                              pg_catalog.current_setting('bytea_output'),
                              pg_catalog.current_setting('extra_float_digits')]
-                       OPERATOR(pg_catalog.=) '{UTC,"ISO, MDY",postgres,hex,1}'::pg_catalog.text[]
+                       OPERATOR(pg_catalog.=) '{"ISO, MDY",postgres,hex,1}'::pg_catalog.text[]
                   THEN pg_catalog.to_jsonb(NEW) ELSE pgcast.rendered(NEW) END;
   EXCEPTION WHEN OTHERS THEN
     PERFORM pgcast.capture_plain_insert(TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0], NEW);

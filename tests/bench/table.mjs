@@ -32,7 +32,8 @@ function writers({ transactions, copy }) {
     transactions.map((one) => [one.writers, of_spread(one.throughput_ratio), of_spread(one.empty_trigger_ratio), of_spread(one.cpu_ratio),
       of_spread(one.empty_trigger_cpu_ratio), one.cpu_us, one.cpu_us_without, one.reader_us, one.daemon_us, one.per_s, one.per_s_without, one.rounds]))}`
     + `COPY of ${copy.rows} rows: ${copy.seconds.toFixed(2)} s, without triggers ${copy.seconds_without.toFixed(2)} s, `
-    + `with an empty one ${copy.seconds_empty_trigger.toFixed(2)} s; ratio ${of_spread(copy.ratio)}\n`;
+    + `with an empty one ${copy.seconds_empty_trigger.toFixed(2)} s; ratio ${of_spread(copy.ratio)}; CPU a row ${copy.cpu_us_per_row.toFixed(1)} us, `
+    + `without ${copy.cpu_us_per_row_without.toFixed(1)}, with an empty one ${copy.cpu_us_per_row_empty_trigger.toFixed(1)}\n`;
 }
 
 const k_parts = { latency, fanout, memory, writers };

@@ -23,7 +23,7 @@ export async function measure_writers(bed, { is_quick }) {
   await bed.world.query(k_make_tables);
   const script = path.join(postgres.directory, 'insert.sql');
   writeFileSync(script, `\\set s random(0, 999)\nINSERT INTO :table (session_id, message) VALUES ('s' || :s, '${k_message}');\n`);
-  const options = { rounds: is_quick ? 1 : 5, secs: 2, script };
+  const options = { rounds: is_quick ? 1 : 5, secs: is_quick ? 1 : 3, script };
   const transactions = [];
   for (const writers of [1, 8, 32]) transactions.push(await of_writers(bed, writers, options));
   return { transactions, copy: await of_copy(bed, is_quick ? 1 : 5) };
@@ -99,13 +99,21 @@ async function of_copy(bed, rounds) {
     for (const [name, table] of Object.entries(k_tables)) {
       say(`COPY of ${k_copied_rows} rows, triggers: ${name}, round ${round + 1} of ${rounds}`);
       await settled(bed);
-      const start = performance.now();
+      const [start, before] = [performance.now(), await backends_seconds(bed)];
       await bed.world.query(`COPY ${table} (session_id, message) FROM '${file}'`);
-      one[name] = (performance.now() - start) / 1000;
+      one[name] = { s: (performance.now() - start) / 1000, cpu_us: ((await backends_seconds(bed) - before) / k_copied_rows) * 1e6 };
     }
     runs.push(one);
   }
-  const median = (name) => spread(runs.map((one) => one[name])).median;
-  return { rows: k_copied_rows, rounds, seconds: median('pgcast'), seconds_without: median('none'), seconds_empty_trigger: median('empty'),
-    ratio: spread(runs.map((one) => one.pgcast / one.none)) };
+  const median = (name, of) => spread(runs.map((one) => one[name][of])).median;
+  const ratio = (name, of) => spread(runs.map((one) => one[name][of] / one.none[of]));
+  return { rows: k_copied_rows, rounds, seconds: median('pgcast', 's'), seconds_without: median('none', 's'), seconds_empty_trigger: median('empty', 's'),
+    ratio: ratio('pgcast', 's'), cpu_us_per_row: median('pgcast', 'cpu_us'), cpu_us_per_row_without: median('none', 'cpu_us'),
+    cpu_us_per_row_empty_trigger: median('empty', 'cpu_us') };
+}
+
+/** What the connections that are not the daemon's have used. */
+async function backends_seconds(bed) {
+  const rows = await bed.world.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name NOT LIKE 'pgcast%'");
+  return rows.reduce((sum, { pid }) => sum + process_seconds(Number(pid)), 0);
 }
