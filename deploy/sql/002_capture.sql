@@ -21,7 +21,7 @@ EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
 
--- Any row as JSON text that need not fit into jsonb; null when it is too large for a text.
+-- Any row as JSON text that need not fit into jsonb; null when it is too large for the outbox.
 CREATE OR REPLACE FUNCTION pgcast.plain_record(whole record) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -31,8 +31,11 @@ SET "IntervalStyle" = 'postgres'
 SET bytea_output = 'hex'
 SET extra_float_digits = 1
 AS $$
+DECLARE
+  answer text;
 BEGIN
-  RETURN row_to_json(whole)::text;
+  answer := row_to_json(whole);
+  RETURN CASE WHEN octet_length(answer) < 1000000000 THEN answer END;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
@@ -142,15 +145,23 @@ BEGIN
     END IF;
   END;
 
+  -- A row of the outbox cannot be larger than 1 GB.
+  IF coalesce(pg_catalog.octet_length(new_text), 0) OPERATOR(pg_catalog.+)
+     coalesce(pg_catalog.octet_length(old_text), 0) OPERATOR(pg_catalog.>) 1000000000 THEN
+    IF new_text IS NOT NULL THEN
+      old_text := NULL;
+    END IF;
+    IF pg_catalog.octet_length(coalesce(new_text, old_text)) OPERATOR(pg_catalog.>) 1000000000 THEN
+      new_text := NULL;
+      old_text := NULL;
+    END IF;
+  END IF;
+
   IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
     INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, campaign, phone,
                                record)
     VALUES (in_schema, in_table, 'I', session, campaign, phone, new_text);
   ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-    IF pg_catalog.octet_length(new_text) OPERATOR(pg_catalog.+) pg_catalog.octet_length(old_text)
-       OPERATOR(pg_catalog.>) 900000000 THEN
-      old_text := NULL;  -- a row of the outbox cannot be larger than 1 GB
-    END IF;
     IF old_session OPERATOR(pg_catalog.=) session THEN
       old_session := NULL;
     END IF;
@@ -212,6 +223,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 DECLARE
   image jsonb;
+  whole text;
 BEGIN
   BEGIN
     image := CASE WHEN pg_catalog.current_setting('TimeZone')
@@ -222,12 +234,14 @@ BEGIN
                              pg_catalog.current_setting('extra_float_digits')]
                        OPERATOR(pg_catalog.=) '{"ISO, MDY",postgres,hex,1}'::pg_catalog.text[]
                   THEN pg_catalog.to_jsonb(NEW) ELSE pgcast.rendered(NEW) END;
+    whole := image;
   EXCEPTION WHEN OTHERS THEN
     PERFORM pgcast.capture_plain_insert(TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0], NEW);
     RETURN NULL;
   END;
   INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, record)
-  VALUES (TG_TABLE_SCHEMA, TG_TABLE_NAME, 'I', image OPERATOR(pg_catalog.->>) TG_ARGV[0], image);
+  VALUES (TG_TABLE_SCHEMA, TG_TABLE_NAME, 'I', image OPERATOR(pg_catalog.->>) TG_ARGV[0],
+          CASE WHEN pg_catalog.octet_length(whole) OPERATOR(pg_catalog.<) 1000000000 THEN whole END);
   IF (CASE WHEN pg_catalog.pg_try_advisory_lock(8099551725049085953)
            THEN NOT pg_catalog.pg_advisory_unlock(8099551725049085953)
            ELSE pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.<) 0.5

@@ -3,6 +3,7 @@
 #include "tests/integration/outbox_fixture.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace pgcast::test {
 namespace {
@@ -177,6 +178,20 @@ TEST_F(outbox_capture, LargeTranscript_IsCarriedWhole) {
       "INSERT INTO call_info (call_id, transcript) VALUES ('c', repeat('0123456789', 100000))");
   EXPECT_EQ(sql_value(owner_, "SELECT length(record::jsonb ->> 'transcript') FROM pgcast.outbox"),
             "1000000");
+}
+
+/// Minutes and gigabytes of memory: only with PGCAST_TEST_LARGE=1.
+TEST_F(outbox_capture, ValuesThatNoOutboxRowCanHold_NeverFailTheWrite) {
+  if (std::getenv("PGCAST_TEST_LARGE") == nullptr) GTEST_SKIP() << "PGCAST_TEST_LARGE is not set";
+  sql(owner_,
+      "CREATE TABLE large (session_id text, body text, other int); SELECT pgcast.relay('large');"
+      "INSERT INTO large VALUES ('jsonb cannot', repeat('0123456789', 27000000));"
+      "INSERT INTO large VALUES ('text cannot', repeat(E'\\x01', 190000000));"
+      "UPDATE large SET other = 1; DELETE FROM large");
+  EXPECT_EQ(events("operation, session_id, octet_length(record), octet_length(old_record)"),
+            (lines{"I jsonb cannot 270000052 -", "I text cannot - -",
+                   "U jsonb cannot 270000049 270000052", "U text cannot - -",
+                   "D jsonb cannot - 270000049", "D text cannot - -"}));
 }
 
 TEST_F(outbox_capture, WritersSettings_DoNotChangeTheRendering) {
