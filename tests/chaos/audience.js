@@ -15,7 +15,7 @@ class Person {
   connect() {
     const { kind, vsn, token, name } = this;
     this.client = new Client(this.bed.daemons[this.which].url, { vsn, token, quick: true, ...kind.client_options?.(`${name}, page ${(this.pages = (this.pages ?? 0) + 1)}`) });
-    for (const { topic, log, place } of this.watches) kind.open(this.client.supabase, topic, place, log).subscribe();
+    for (const { topic, log, place } of this.watches) kind.open(this.client.supabase, topic, place, log).subscribe((status, error) => log.push({ is: 'status', at: Date.now(), status, why: error?.message }));
   }
 
   cut() {
@@ -49,7 +49,7 @@ export class Audience {
   /** Connects all and waits until each knows where it stands. */
   async start() {
     for (const person of this.people) person.connect();
-    await until(() => this.watches.every((watch) => watch.log.length > 0), () => `all join, not ${this.watches.filter((watch) => watch.log.length === 0).map((watch) => watch.topic).slice(0, 5)}`, 30_000);
+    await until(() => this.watches.every((watch) => watch.log.some((entry) => entry.is === 'snapshot')), () => `all join, not ${this.watches.filter((watch) => !watch.log.some((entry) => entry.is === 'snapshot')).map((watch) => watch.topic).slice(0, 5)}`, 30_000);
   }
 
   get watches() {

@@ -35,6 +35,16 @@ async function parked(daemon) {
   return daemon.parked.count - known;
 }
 
+/**
+ * Waits until a daemon has noticed that the server recovered from a crash. Only until the next
+ * checkpoint can it be known from where transaction ids are given out anew; after that every cursor
+ * of before is refused, as it must be.
+ */
+async function noticed(bed) {
+  const is_noticed = () => bed.query('SELECT 1 FROM pgcast.marker').then((rows) => rows.length > 0, () => false);
+  for (let nth = 0; nth < 200 && !(await is_noticed()); nth += 1) await sleep(100);
+}
+
 const of_server = {
   /** The daemons' backends. */
   async backends(bed) {
@@ -50,11 +60,22 @@ const of_server = {
     process.kill(Number(pid), 'SIGKILL');
     await sleep(500);
     for (let nth = 0; nth < 300 && !(await bed.query('SELECT 1').catch(() => null)); nth += 1) await sleep(100);
+    await noticed(bed);
   },
   async crash(bed, random) {
     await bed.postgres.crash();
     await sleep(seconds(random, 0, 1.5));
     await bed.postgres.boot();
+    await noticed(bed);
+  },
+  /** A crash, and a checkpoint before a daemon is there: what was before is not known any more. Not by default. */
+  async lost_history(bed) {
+    for (const proxy of bed.proxies) proxy.stall();
+    await bed.postgres.crash();
+    await bed.postgres.boot();
+    await bed.query('CHECKPOINT');
+    for (const proxy of bed.proxies) proxy.resume();
+    await noticed(bed);
   },
   async clean_restart(bed) {
     await bed.postgres.halt();
@@ -153,12 +174,13 @@ const of_clients = {
 };
 
 export const faults = { ...of_server, ...of_clients };
+const k_usual = Object.keys(faults).filter((name) => name !== 'lost_history');
 
 /** Makes faults until stop(): one of the server's after another, and one of the clients' beside it. */
 export class Faults {
   made = {};
 
-  constructor(bed, random, audience, { wanted = Object.keys(faults), on_fault = () => {}, pace = 1 } = {}) {
+  constructor(bed, random, audience, { wanted = k_usual, on_fault = () => {}, pace = 1 } = {}) {
     this.is_running = true;
     this.failures = [];
     const loop = async (own, low, high, stream) => {

@@ -4,6 +4,7 @@
 //   {is: 'snapshot', at, session, rows: Map row -> version, complete: Set of tables that it lists whole}
 //   {is: 'event', at, id, table, operation, row, v, old_v, hash}      hash: of the values shown
 //   {is: 'refused', at, code}                                         a cursor that was not honoured
+//   {is: 'status', at, status, why}                                   what became of the channel
 import { k_margin, surely_before } from './truth.js';
 
 const k_examples = 10;
@@ -104,6 +105,13 @@ class Sequence {
   }
 }
 
+/** What became of a watch's channel, for a fault's example. */
+const statuses = (log) => {
+  const last = log.findLast((entry) => entry.is === 'event');
+  const changes = log.filter((entry) => entry.is === 'status').slice(-6).map(({ at, status, why }) => `${at} ${status} ${why ?? ''}`);
+  return `last event ${last?.id} at ${last?.at}, statuses ${changes.join(', ')}`;
+};
+
 /**
  * {committed, delivered, lost, phantom, duplicated, disordered, snapshots, refusals, late: [ms..],
  * examples: [text..]} of all watches: [{name, topic, log}].
@@ -117,7 +125,7 @@ export function judge(truth, watches) {
     const { record, old_record, ...rest } = change ?? {};
     const keys = (row) => row && { session_id: row.session_id, campaign: row.campaign, phone_number: row.phone_number };
     const wanted = [...(change ? truth.view(change, watch.topic) : [])].join(' or ');
-    verdict.examples.push(`${what}: ${watch.name} ${watch.topic}: ${JSON.stringify(entry ?? {})} of ${JSON.stringify({ ...rest, from: keys(old_record), to: keys(record) })}, hears ${wanted}`);
+    verdict.examples.push(`${what}: ${watch.name} ${watch.topic}: ${JSON.stringify(entry ?? {})} of ${JSON.stringify({ ...rest, from: keys(old_record), to: keys(record) })}, hears ${wanted}; ${statuses(watch.log)}`);
   };
   for (const watch of watches) {
     judge_told(truth, watch, verdict, fault);

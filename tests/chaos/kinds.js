@@ -73,10 +73,15 @@ export const postgres_changes = {
         place.filter.resume = meta._pgcast_cursor;
       })
       .on('system', {}, ({ extension, status, code }) => {
-        if (extension === 'pgcast' && code?.startsWith('cursor_')) log.push({ is: 'refused', at: Date.now(), code });
-        if (extension === 'postgres_changes' && status === 'ok' && place.is_new) {
+        const from_now = () => log.push({ is: 'snapshot', at: Date.now(), session: null, rows: new Map(), complete: new Set() });
+        if (extension === 'pgcast' && code?.startsWith('cursor_')) {
+          log.push({ is: 'refused', at: Date.now(), code });
+          from_now();
+          place.is_new = true;
+        }
+        if (extension === 'postgres_changes' && status === 'ok' && (place.is_new || place.filter.resume === '')) { // without a cursor it is "from now" once more
           place.is_new = false;
-          log.push({ is: 'snapshot', at: Date.now(), session: null, rows: new Map(), complete: new Set() });
+          from_now();
         }
       });
   },
