@@ -28,12 +28,15 @@ void changes_feed::register_keys() {
 // ---- joining
 
 asio::awaitable<result<void>> changes_feed::prepare(std::optional<position> held) {
-  auto policies = co_await services_.policies.policies_of(viewer_->role());
+  const auto viewer = viewer_;
+  auto policies = co_await services_.policies.policies_of(viewer->role());
   if (!policies) co_return policies.error();
-  spec_->use((*policies)->shapes);
-  if (auto good = spec_->check(viewer_->role()); !good) co_return good.error();
   if (has_ended()) co_return result<void>{};
-  register_keys();
+  if (viewer == viewer_) {  // else a new token came meanwhile, and renew() has done this
+    spec_->use((*policies)->shapes);
+    if (auto good = spec_->check(viewer->role()); !good) co_return good.error();
+    register_keys();
+  }
   co_return co_await read_cursors(held);
 }
 
@@ -136,6 +139,11 @@ replay_query changes_feed::query() const {
     out.tables.push_back(std::move(t));
   }
   return out;
+}
+
+bool changes_feed::wants(const event& e) const {
+  event_rows rows(e);
+  return spec_->may_match(e, rows);
 }
 
 event_sides changes_feed::sides_of(const replay_page::item&, visibility seen) const {

@@ -33,6 +33,7 @@ class changes_feed : public feed {
 
  private:
   replay_query query() const override;
+  bool wants(const event& e) const override;
   event_sides sides_of(const replay_page::item& item, visibility seen) const override;
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
                 std::uint32_t feed_number) override;

@@ -143,7 +143,9 @@ asio::awaitable<void> feed::send_page(const replay_page& page, const position* e
   for (;;) {
     viewer = viewer_;
     std::vector<authorizer::question> questions;
-    for (const auto& item : page.items) questions.push_back({&item.e, viewer});
+    for (const auto& item : page.items) {
+      if (wants(item.e)) questions.push_back({&item.e, viewer});
+    }
     visible = co_await services_.policies.decide(std::move(questions));
     if (has_ended()) co_return;
     if (visible) break;
@@ -152,6 +154,7 @@ asio::awaitable<void> feed::send_page(const replay_page& page, const position* e
   }
   for (const auto& item : page.items) {
     if (end != nullptr && !end->covers(item.e.xid, item.e.id)) continue;
+    if (!wants(item.e)) continue;
     const auto sides = sides_of(item, visible->of(item.e, *viewer));
     if (sides.old_row || sides.new_row) send_row(item.span, item.e, sides, 0);
   }

@@ -62,6 +62,8 @@ class feed : public subscriber {
  protected:
   /// What it reads out of the outbox.
   virtual replay_query query() const = 0;
+  /// False for what query() gives beside that, and nobody need decide about.
+  virtual bool wants(const event&) const { return true; }
   /// What the client gets of an item whose sides it may see.
   virtual event_sides sides_of(const replay_page::item& item, visibility seen) const = 0;
   /// Sends one event in the batch as this feed sees it. `feed_number` as in feed_owner::send().
