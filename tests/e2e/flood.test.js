@@ -13,6 +13,7 @@ const world = use_world();
 const k_rows = Number(process.env.PGCAST_E2E_FLOOD_ROWS ?? 20_000); // written, and then updated
 const k_memory = 600; // MB
 const k_late = 2000; // ms
+const k_slow = Number(process.env.PGCAST_E2E_SLOW_RATE ?? 200_000); // bytes a second
 
 test('Flood_ToATenAndAThousand_NothingLostMemoryBoundedNobodyElseLate', { timeout: 600_000 }, async (t) => {
   const report = await flood(world, { rows: k_rows });
@@ -45,7 +46,7 @@ test('Slow_ReaderOverABadLine_HoldsNobodyUp', { timeout: 120_000 }, async (t) =>
   const slow = new SlowReader(port, mint(), `campaign:${campaign}`, { snapshot: false });
   world.clients.add(slow);
   await sleep(500);
-  slow.read_slowly(200_000);
+  slow.read_slowly(k_slow);
   await write(rows);
   const beside = await time(2 * rows);
   t.diagnostic(`${rows} rows told in ${alone} ms alone, in ${beside} ms beside a slow reader that has ${slow.received}`);
