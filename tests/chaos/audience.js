@@ -38,7 +38,7 @@ class Person {
 }
 
 export class Audience {
-  constructor(bed, random, { people = 50, wanted = ['broadcast'] } = {}) {
+  constructor(bed, random, { people = 50, wanted = Object.keys(kinds) } = {}) {
     this.people = Array.from({ length: people }, (_, nth) => {
       const kind = wanted[nth % wanted.length];
       const topics = new Set(Array.from({ length: 2 }, () => (kinds[kind].is_changes ? changes_topic(random) : row_topic(random))));

@@ -13,7 +13,7 @@ Exits with 1 if anything was lost, invented or out of order.
   --seed     repeats the choices of an earlier run (times do not repeat)
   --faults   only these: ${Object.keys(faults).join(', ')}; "" = none,
              without it all but lost_history
-  --kinds    kinds of clients: ${Object.keys(kinds).join(', ')}; broadcast alone without it
+  --kinds    kinds of clients: ${Object.keys(kinds).join(', ')}; all of them without it
 
 PGCAST_CHAOS_LOG=1 prints the daemons' logs at the end, PGCAST_BIN names the daemon.
 `;

@@ -24,20 +24,27 @@ function snapshot_of({ session, sessions, campaign, messages, calls, objectives,
   return { is: 'snapshot', at: Date.now(), session: session?.session_id ?? null, rows, complete };
 }
 
+/** A channel of broadcasts; `keep(cursor)` hears of every place. */
+function open_topic(supabase, topic, options, log, keep) {
+  return supabase.channel(topic, { config: { broadcast: options } })
+    .on('broadcast', { event: '*' }, ({ event, payload }) => {
+      if (event === 'snapshot') log.push(snapshot_of(payload));
+      else if (payload?.operation) log.push(entry_of(payload));
+      else return;
+      if (payload.cursor) keep(payload.cursor);
+    })
+    .on('system', {}, ({ extension, status, code }) => {
+      if (extension === 'pgcast' && status === 'error' && code?.startsWith('cursor_')) log.push({ is: 'refused', at: Date.now(), code });
+    });
+}
+
 /** Broadcasts, and a cursor that the app keeps as the documentation says. */
 export const broadcast = {
   open(supabase, topic, place, log) {
     const options = place.broadcast ??= {};
-    return supabase.channel(topic, { config: { broadcast: options } })
-      .on('broadcast', { event: '*' }, ({ event, payload }) => {
-        if (event === 'snapshot') log.push(snapshot_of(payload));
-        else if (payload?.operation) log.push(entry_of(payload));
-        else return;
-        if (payload.cursor) options.resume = payload.cursor;
-      })
-      .on('system', {}, ({ extension, status, code }) => {
-        if (extension === 'pgcast' && status === 'error' && code?.startsWith('cursor_')) log.push({ is: 'refused', at: Date.now(), code });
-      });
+    return open_topic(supabase, topic, options, log, (cursor) => {
+      options.resume = cursor;
+    });
   },
 };
 
@@ -46,9 +53,7 @@ export const client_id = {
   starts_afresh: true,
   client_options: (name) => ({ realtime: { params: { client_id: name } } }),
   open(supabase, topic, place, log) {
-    const channel = broadcast.open(supabase, topic, {}, log);
-    place.broadcast = {};
-    return channel;
+    return open_topic(supabase, topic, {}, log, () => {}); // no cursor is kept
   },
 };
 
