@@ -129,7 +129,7 @@ TEST_F(command, Install_WaitsForTableInUse) {
   const sql_connection writer(url_);
   sql(writer, "BEGIN; LOCK TABLE chat_history IN ROW EXCLUSIVE MODE");
   std::thread release([&] {
-    std::this_thread::sleep_for(std::chrono::seconds(2));
+    std::this_thread::sleep_for(std::chrono::seconds(5));  // it gives up once after 1.5 s
     sql(writer, "COMMIT");
   });
   const auto installed = run("install");

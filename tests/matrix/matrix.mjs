@@ -104,7 +104,7 @@ async function run_suite(version, bin, suite) {
     : await run(process.execPath, ['--test', '--test-reporter=spec', `${suite}.test.js`], { env, log });
   const count = (pattern) => Number(text.match(pattern)?.[1] ?? 0);
   const [passed, failed] = suite === 'integration'
-    ? [count(/\[  PASSED  \] (\d+) test/), count(/(\d+) FAILED TEST/)] : [count(/^ℹ pass (\d+)/m), count(/^ℹ fail (\d+)/m)];
+    ? [count(/\[  PASSED  \] (\d+) test/), text.match(/^\[  FAILED  \] .* ms\)$/gm)?.length ?? 0] : [count(/^ℹ pass (\d+)/m), count(/^ℹ fail (\d+)/m)];
   const is_good = code === 0 && passed > 0 && failed === 0;
   return { passed, failed, is_good, seconds: Math.round((performance.now() - start) / 1000) };
 }
