@@ -99,6 +99,10 @@ export async function flood(world, { rows, watchers = 10, others = 990, say = ()
   const report = { rows, watchers, others, memory_before: world.daemon.memory().rss, late_before: listen(), phases: [] };
   deaf.socket.pause();
   slow.read_slowly(k_slow);
+  // Who does not read still says that it is there, as a client does whose page is busy.
+  const heartbeat = Buffer.from(JSON.stringify({ topic: 'phoenix', event: 'heartbeat', payload: {}, ref: '9' }));
+  const beats = setInterval(() => [deaf, slow].forEach((one) => one.send(1, heartbeat)), 15_000);
+  world.clients.add({ close: () => clearInterval(beats) });
 
   const file = `${world.postgres.directory}/flood.tsv`;
   await world.query(`SET statement_timeout = 0; COPY (SELECT 'flood-' || i % ${k_flooded}, json_build_object('n', i, 'sender', 'user', 'text', 'row ' || i || repeat(' lorem ipsum', 8))
