@@ -27,6 +27,16 @@ void begin_decisions(std::vector<pg_statement>& statements) {
                           std::to_string(k_statement_timeout.count()));
 }
 
+/// Says SQLSTATE in front of its sentence that the same statement may succeed next time.
+bool may_pass(const error& e) {
+  for (const std::string_view state : {"40", "53", "55P03", "57P", "58"}) {
+    if (e.detail.starts_with(state)) return true;
+  }
+  return false;
+}
+
+constexpr std::string_view k_cancelled = "57014";  // by the statement timeout, or by somebody
+
 /// A table whose rows say which campaign or number a session belongs to.
 bool tells_membership(const table_description& t) {
   return std::any_of(t.routes.begin(), t.routes.end(), [](const auto& r) {
@@ -250,12 +260,17 @@ asio::awaitable<result<void>> authorizer::ask_one(pg_connection& pg, open_row& r
                           std::vector<std::optional<std::string>>{
                               text_array(std::array{std::string_view{row.record}})});
   statements.emplace_back("COMMIT");
-  auto rows = co_await pg.run(std::move(statements), k_answer_timeout);
+  auto rows = co_await pg.run(statements, k_answer_timeout);
+  if (!rows && rows.error().detail.starts_with(k_cancelled)) {
+    rows = co_await pg.run(std::move(statements), k_answer_timeout);
+  }
   if (rows) {
     row.is_visible = (*rows)[(*rows).size() - 2].text(0, 0) == "t";
     co_return result<void>{};
   }
-  if (rows.error().code != errc::query_failed) co_return rows.error();
+  if (rows.error().code != errc::query_failed || may_pass(rows.error())) {
+    co_return error{errc::database_unreachable, rows.error().detail};
+  }
   metrics().rows_unparsable.add();
   spdlog::error("event {} is hidden from role {}: its row cannot be decided: {}", row.asked.e->id,
                 viewer->role(), rows.error().detail);

@@ -2,6 +2,8 @@
 
 #include "daemon/metrics.hpp"
 
+#include <algorithm>
+
 namespace pgcast {
 namespace asio = boost::asio;
 
@@ -69,6 +71,14 @@ asio::awaitable<result<void>> changes_feed::read_cursors(const std::optional<pos
     if (!from) from = now;
   }
   co_return result<void>{};
+}
+
+std::string changes_feed::first_cursor() const {
+  const auto& published = services_.topics.published();
+  const bool wants_cursor = std::any_of(bindings().begin(), bindings().end(),
+                                        [](const auto& b) { return b.resume.has_value(); });
+  if (!fsm_.is_live() || !wants_cursor || published.history->epoch == 0) return "";
+  return encode_cursor(published.start, *published.history);
 }
 
 asio::awaitable<void> changes_feed::start() {

@@ -30,6 +30,8 @@ class changes_feed : public feed {
   void end() override;
   void on_event(delivery& d) override;
   const std::vector<change_binding>& bindings() const { return spec_->bindings(); }
+  /// For bindings that begin now and want to resume later: where that is. "" for others.
+  std::string first_cursor() const;
 
  private:
   replay_query query() const override;

@@ -131,7 +131,9 @@ void channel::answer_joined(const std::string& ref) {
   if (changes_) bindings = bindings_reply(changes_->bindings());
   reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
   if (wants_presence_) push("presence_state", "{}");
-  if (changes_) tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL"});
+  if (changes_) {
+    tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL", changes_->first_cursor()});
+  }
 }
 
 void channel::refuse(const std::string& ref, const error& e) {
@@ -245,6 +247,7 @@ void channel::tell(const system_message& m) {
   if (!m.code.empty()) payload += R"(,"code":)" + json_quote(m.code);
   payload += R"(,"message":)" + json_quote(m.message);
   payload += R"(,"channel":)" + json_quote(id_.name.name);
+  if (!m.cursor.empty()) payload += R"(,"cursor":)" + json_quote(m.cursor);
   push("system", payload + "}");
 }
 

@@ -119,6 +119,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
     std::string_view status;  ///< "ok" or "error"
     std::string_view code;    ///< "" = none
     std::string message;
+    std::string cursor = "";  ///< where the rows of the channel begin, "" = not told
   };
   void tell(const system_message& m);
 

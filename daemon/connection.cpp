@@ -212,10 +212,12 @@ void connection::update_pressure() {
   metrics().queued_frame_bytes.add(static_cast<std::int64_t>(bytes) -
                                    static_cast<std::int64_t>(counted_bytes_));
   counted_bytes_ = bytes;
-  const bool is_full = bytes > services_.settings.limits.queue_bytes;
+  const auto limit = services_.settings.limits.queue_bytes;
+  const bool is_full = bytes > limit;
+  if (is_full && !slow_since_) slow_since_ = clock::now();
+  if (bytes < limit / 2) slow_since_.reset();
   if (is_full == is_full_) return;
   is_full_ = is_full;
-  full_since_ = clock::now();
   p.full_clients.fetch_add(is_full ? 1 : std::size_t(-1), std::memory_order_relaxed);
 }
 
@@ -232,7 +234,7 @@ void connection::park() {
 void connection::tick(clock::time_point now, wall_time wall) {
   if (is_closed()) return;
   const auto& limits = services_.settings.limits;
-  if (is_full_ && now - full_since_ > limits.slow_client) park();
+  if (slow_since_ && now - *slow_since_ > limits.slow_client) park();
   resume_input();
   if (is_closing_ && now - closing_since_ > k_last_words) return end();
   if (now - heard_at_ > limits.idle) {

@@ -110,7 +110,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   outbound_queue queue_;
   std::size_t counted_bytes_ = 0;
   clock::time_point heard_at_;
-  clock::time_point full_since_{};
+  std::optional<clock::time_point> slow_since_;  ///< full then, and never half empty since
   clock::time_point closing_since_{};
   std::vector<std::shared_ptr<channel>> channels_;
   std::shared_ptr<unsigned> running_joins_ = std::make_shared<unsigned>(0);

@@ -116,7 +116,7 @@ asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
   // join's own snapshot is older than that.
   if (fsm_.is_live()) {
     position from = *place();
-    co_await catch_up(std::move(from));
+    co_await come_back(std::move(from));
   } else {
     fsm_.forget_held();
   }

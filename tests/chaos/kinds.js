@@ -77,7 +77,7 @@ export const postgres_changes = {
         log.push(entry_of({ id: meta._pgcast_id, table: change.table, operation: change.eventType, record: strip(change.new), old_record: strip(change.old) }));
         place.filter.resume = meta._pgcast_cursor;
       })
-      .on('system', {}, ({ extension, status, code }) => {
+      .on('system', {}, ({ extension, status, code, cursor }) => {
         const from_now = () => log.push({ is: 'snapshot', at: Date.now(), session: null, rows: new Map(), complete: new Set() });
         if (extension === 'pgcast' && code?.startsWith('cursor_')) {
           log.push({ is: 'refused', at: Date.now(), code });
@@ -87,6 +87,7 @@ export const postgres_changes = {
         if (extension === 'postgres_changes' && status === 'ok' && (place.is_new || place.filter.resume === '')) { // without a cursor it is "from now" once more
           place.is_new = false;
           from_now();
+          if (cursor) place.filter.resume = cursor;
         }
       });
   },

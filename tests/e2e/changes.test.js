@@ -220,6 +220,21 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.ok(first < missed);
     });
 
+    test('Resume_DroppedBeforeTheFirstChange_GoesOnFromWhereItBegan', async () => {
+      const session = await add_session(world);
+      const client = world.client({ vsn, quick: true });
+      const filter = { ...k_chat, filter: `session_id=eq.${session}`, resume: '' };
+      const here = new Changes(client, [filter]);
+      await here.joined();
+      await until(() => here.systems.length === 1, () => here.say());
+      filter.resume = here.systems[0].cursor;
+      client.cut();
+      const ids = [await say(world, session, 'missed')];
+      await here.joined(2);
+      ids.push(await say(world, session, 'live'));
+      assert.deepEqual((await here.count(2)).map((one) => one.new.id), ids);
+    });
+
     test('Resume_ForgedCursor_IsToldAndGoesOnLive', async () => {
       const session = await add_session(world);
       const here = await changes([{ ...k_chat, filter: `session_id=eq.${session}`, resume: 'AZcxx5xq51gpAbnPh' }]).joined();
