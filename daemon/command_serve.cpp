@@ -64,7 +64,8 @@ class daemon_process : public event_sink {
         [this](client_broadcast b) { broadcast(std::move(b)); },
         [this](const std::string& client_id) -> shard& {
           return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
-        }};
+        },
+        held_};
     for (unsigned i = 0; i < c.threads; ++i) {
       shards_.push_back(std::make_unique<shard>(c, recruiting_description(), others));
     }
@@ -99,6 +100,9 @@ class daemon_process : public event_sink {
 
   bool has_room() override {
     std::size_t queued = 0;
+    for (const auto& s : shards_) {
+      if (s->has_full_clients()) held_.extend(std::chrono::steady_clock::now());
+    }
     for (const auto& s : shards_) {
       if (!s->has_room()) return false;
       queued += s->queued_bytes();
@@ -283,6 +287,7 @@ class daemon_process : public event_sink {
 
   const config& config_;
   asio::io_context context_{1};
+  hold_up held_;
   std::vector<std::unique_ptr<shard>> shards_;
   listener clients_;
   listener admin_;

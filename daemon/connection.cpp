@@ -221,6 +221,15 @@ void connection::update_pressure() {
   p.full_clients.fetch_add(is_full ? 1 : std::size_t(-1), std::memory_order_relaxed);
 }
 
+/// A slow client holds the others up for limits.slow_client, and several of them together hardly
+/// longer: who becomes full behind another has only a quarter of that.
+bool connection::is_too_slow(clock::time_point now) const {
+  const auto patience = services_.settings.limits.slow_client;
+  const auto slow_for = now - *slow_since_;
+  const bool is_another = services_.held.length(now) > patience;
+  return slow_for > patience || (is_another && slow_for > patience / 4);
+}
+
 void connection::park() {
   metrics().slow_clients[slow_verdict::parked].add();
   spdlog::info("a client that did not read is parked with {} bytes waiting", queue_.bytes());
@@ -234,7 +243,7 @@ void connection::park() {
 void connection::tick(clock::time_point now, wall_time wall) {
   if (is_closed()) return;
   const auto& limits = services_.settings.limits;
-  if (slow_since_ && now - *slow_since_ > limits.slow_client) park();
+  if (slow_since_ && is_too_slow(now)) park();
   resume_input();
   if (is_closing_ && now - closing_since_ > k_last_words) return end();
   if (now - heard_at_ > limits.idle) {

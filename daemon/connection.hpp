@@ -80,6 +80,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void reply_error(const client_message& m, std::string_view reason);
   channel* find(std::string_view wire_topic);
   void remove(channel& c);
+  bool is_too_slow(clock::time_point now) const;
   void park();
   place_key key_of(const channel& c, const join_request& request) const;
   bool is_at(const place_key& key) const;

@@ -61,6 +61,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 snapshots_,
                 past_,
                 pressure_,
+                others_.held,
                 places_,
                 others_.broadcast,
                 {},
@@ -210,8 +211,7 @@ void shard::deliver(std::shared_ptr<const event_chunk> chunk) {
 }
 
 bool shard::has_room() const {
-  return waiting_chunks_.load(std::memory_order_relaxed) < k_chunk_backlog &&
-         pressure_.full_clients.load(std::memory_order_relaxed) == 0;
+  return waiting_chunks_.load(std::memory_order_relaxed) < k_chunk_backlog && !has_full_clients();
 }
 
 /// Chunks in order: first what may be seen is decided, then all is published. While the database

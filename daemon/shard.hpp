@@ -26,6 +26,7 @@ class shard {
     std::function<void(client_broadcast)> broadcast;  ///< to every shard
     /// The shard of all clients with that id: there they find their places.
     std::function<shard&(const std::string& client_id)> home_of;
+    const hold_up& held;
   };
   shard(const config& c, const relay_description& description, siblings others);
   ~shard();
@@ -51,6 +52,9 @@ class shard {
   /// Chunks that deliver() took, and those of them that are queued for the clients.
   std::size_t delivered_chunks() const { return delivered_chunks_; }
   std::size_t published_chunks() const { return published_chunks_.load(std::memory_order_relaxed); }
+  bool has_full_clients() const {
+    return pressure_.full_clients.load(std::memory_order_relaxed) > 0;
+  }
   std::size_t queued_bytes() const {
     return pressure_.queued_bytes.load(std::memory_order_relaxed);
   }

@@ -10,6 +10,7 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -27,6 +28,30 @@ struct queue_pressure {
   std::atomic<std::size_t> full_clients{0};  ///< over limits.queue_bytes and not yet parked
 };
 
+/// How long full clients, of whatever shard, have held the source up. Written by the source's
+/// thread, read by the shards.
+class hold_up {
+ public:
+  using clock = std::chrono::steady_clock;
+  /// The source waits for a full client.
+  void extend(clock::time_point now) {
+    if (now - until_.load(std::memory_order_relaxed) > k_apart) {
+      since_.store(now, std::memory_order_relaxed);
+    }
+    until_.store(now, std::memory_order_relaxed);
+  }
+  /// Of the one that lasts, short breaks counted in.
+  clock::duration length(clock::time_point now) const {
+    if (now - until_.load(std::memory_order_relaxed) > k_apart) return {};
+    return now - since_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds k_apart{1'000};
+  std::atomic<clock::time_point> since_{};
+  std::atomic<clock::time_point> until_{};
+};
+
 /// What the connections and channels of one shard work with. Owned by the shard, outlives them.
 struct shard_services {
   boost::asio::any_io_executor executor;
@@ -37,6 +62,7 @@ struct shard_services {
   snapshot_reader& snapshots;
   replay& past;
   queue_pressure& pressure;
+  const hold_up& held;
   held_places& places;
   /// A client's broadcast on its way to the hubs of all shards.
   std::function<void(client_broadcast)> broadcast;
