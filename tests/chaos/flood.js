@@ -108,10 +108,11 @@ export async function flood(world, { rows, watchers = 10, others = 990, say = ()
   await world.query(`SET statement_timeout = 0; COPY (SELECT 'flood-' || i % ${k_flooded}, json_build_object('n', i, 'sender', 'user', 'text', 'row ' || i || repeat(' lorem ipsum', 8))
     FROM generate_series(1, ${rows}) i) TO '${file}'`);
   const bulk = await world.postgres.connect();
-  await bulk.query('SET synchronize_seqscans = off');
+  // Numbered as they are updated: that is the order of pages, which other writers may have begun.
+  await bulk.query(`CREATE SEQUENCE flooded START ${rows + 1}`);
   const statements = {
     COPY: `COPY chat_history (session_id, message) FROM '${file}'`,
-    UPDATE: `UPDATE chat_history SET message = jsonb_set(message, '{n}', to_jsonb((message ->> 'n')::int + ${rows})) WHERE session_id LIKE 'flood-%'`,
+    UPDATE: "UPDATE chat_history SET message = jsonb_set(message, '{n}', to_jsonb(nextval('flooded'))) WHERE session_id LIKE 'flood-%'",
   };
   let wanted = 0;
   for (const [name, statement] of Object.entries(statements)) {
