@@ -17,6 +17,8 @@ constexpr std::size_t k_kept_sessions = 10'000;  // a class; more are asked agai
 constexpr std::size_t k_kept_rows = 1'000;       // a session and class
 
 constexpr std::size_t k_rows_a_statement = 20;
+constexpr std::chrono::milliseconds k_reread_apart{1'000};
+constexpr std::size_t k_unknown_tables = 100;
 constexpr std::chrono::milliseconds k_statement_timeout{2'000};
 
 /// A policy that takes longer than the statement timeout (a row, at worst) hides the row from its
@@ -107,14 +109,41 @@ asio::awaitable<result<std::shared_ptr<const role_policies>>> authorizer::polici
   }
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
+  if (const auto& known = policies_[role]; known.policies && known.read_at > now) {
+    co_return known.policies;  // somebody else has asked while this one waited
+  }
   auto read = co_await read_policies(leased->pg(), role, description_);
   if (!read) co_return read.error();
   auto& known = policies_[role];
-  known.read_at = now;
+  known.read_at = viewer_class::clock::now();
   if (known.policies && *known.policies == *read) co_return known.policies;
   if (known.policies) forget_decisions(role);
   known.policies = std::make_shared<const role_policies>(*std::move(read));
   co_return known.policies;
+}
+
+asio::awaitable<result<std::shared_ptr<const role_policies>>> authorizer::policies_with(
+    std::string role, std::string schema, std::string table) {
+  auto policies = co_await policies_of(role);
+  if (!policies || (*policies)->find(schema, table) != nullptr) co_return policies;
+  const auto now = viewer_class::clock::now();
+  auto& known = policies_[role];
+  const auto missed = known.unknown.find(schema + '\n' + table);
+  if (missed != known.unknown.end() && now - missed->second < k_reread_apart) co_return policies;
+  if (known.unknown.size() >= k_unknown_tables) known.unknown.clear();
+  known.unknown[schema + '\n' + table] = now;
+  known.read_at = {};
+  co_return co_await policies_of(std::move(role));
+}
+
+bool authorizer::claim_refresh(const std::string& role) {
+  const auto known = policies_.find(role);
+  const auto now = viewer_class::clock::now();
+  if (known == policies_.end() || now - known->second.read_at < cache_) return false;
+  const auto apart = std::max<milliseconds>(cache_, k_reread_apart);
+  if (now - known->second.claimed_at < apart) return false;
+  known->second.claimed_at = now;
+  return true;
 }
 
 std::shared_ptr<const table_shapes> authorizer::known_shapes(const std::string& role) const {
@@ -177,8 +206,11 @@ asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question>
   std::vector<open_row> open;
   std::unordered_map<const viewer_class*, std::shared_ptr<const role_policies>> policies_for;
   for (const auto& q : questions) {
-    if (policies_for.contains(q.viewer.get())) continue;
-    auto policies = co_await policies_of(q.viewer->role());
+    const auto asked = policies_for.find(q.viewer.get());
+    const bool is_known = asked != policies_for.end() &&
+                          (!asked->second || asked->second->find(q.e->schema, q.e->table));
+    if (is_known) continue;
+    auto policies = co_await policies_with(q.viewer->role(), q.e->schema, q.e->table);
     if (!policies && policies.error().code != errc::query_failed) co_return policies.error();
     if (!policies) {
       spdlog::error("nothing is delivered to role {}: {}", q.viewer->role(),

@@ -101,6 +101,12 @@ class authorizer {
   /// Grants and policies of the described tables for a role, at most auth.cache old.
   boost::asio::awaitable<result<std::shared_ptr<const role_policies>>> policies_of(
       std::string role);
+  /// The same, read again if they do not know a table: of each unknown one at most once a second.
+  boost::asio::awaitable<result<std::shared_ptr<const role_policies>>> policies_with(
+      std::string role, std::string schema, std::string table);
+  /// True for one caller when what policies_of() keeps has become old: he asks for it again, so
+  /// that changes of columns and grants are noticed also where nothing else asks.
+  bool claim_refresh(const std::string& role);
   /// The tables as policies_of() last found them; nullptr if it was never asked.
   std::shared_ptr<const table_shapes> known_shapes(const std::string& role) const;
 
@@ -122,6 +128,8 @@ class authorizer {
   struct cached_policies {
     std::shared_ptr<const role_policies> policies;
     viewer_class::clock::time_point read_at{};
+    viewer_class::clock::time_point claimed_at{};
+    std::map<std::string, viewer_class::clock::time_point> unknown;  ///< tables asked for in vain
   };
   std::unordered_map<std::string, cached_policies> policies_;
 };

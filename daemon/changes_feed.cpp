@@ -6,6 +6,11 @@
 
 namespace pgcast {
 namespace asio = boost::asio;
+namespace {
+
+constexpr std::chrono::milliseconds k_source_check{20};
+
+}  // namespace
 
 changes_feed::changes_feed(shard_services& services, feed_owner& owner, std::uint32_t number,
                            std::shared_ptr<viewer_class> viewer,
@@ -27,9 +32,25 @@ void changes_feed::register_keys() {
   places_ = std::move(places);
 }
 
+/// Columns, types or grants have changed. The spec may have been told by the hub already.
+void changes_feed::take_over(std::shared_ptr<const table_shapes> shapes) {
+  if (!shapes || shapes == registered_shapes_) return;
+  spec_->use(shapes);
+  registered_shapes_ = std::move(shapes);
+  register_keys();
+}
+
+/// "Now" is a place only when the source has said where it is.
+asio::awaitable<void> changes_feed::wait_for_source() {
+  while (!has_ended() && services_.topics.published().history->epoch == 0) {
+    co_await pause(k_source_check);
+  }
+}
+
 // ---- joining
 
 asio::awaitable<result<void>> changes_feed::prepare(std::optional<position> held) {
+  co_await wait_for_source();
   const auto viewer = viewer_;
   auto policies = co_await services_.policies.policies_of(viewer->role());
   if (!policies) co_return policies.error();
@@ -37,7 +58,7 @@ asio::awaitable<result<void>> changes_feed::prepare(std::optional<position> held
   if (viewer == viewer_) {  // else a new token came meanwhile, and renew() has done this
     spec_->use((*policies)->shapes);
     if (auto good = spec_->check(viewer->role()); !good) co_return good.error();
-    register_keys();
+    take_over((*policies)->shapes);
   }
   co_return co_await read_cursors(held);
 }
@@ -55,6 +76,7 @@ asio::awaitable<result<void>> changes_feed::read_cursors(const std::optional<pos
     auto place = co_await services_.past.place_of_cursor(*resume);
     if (has_ended()) co_return result<void>{};
     if (place) {
+      metrics().resumes[resume_outcome::ok].add();
       from_[i] = *std::move(place);
     } else if (is_cursor_error(place.error().code)) {
       from_[i] = std::nullopt;
@@ -64,7 +86,11 @@ asio::awaitable<result<void>> changes_feed::read_cursors(const std::optional<pos
     }
   }
   if (!has_cursor && !held) {
-    fsm_.go_live_at_once();
+    if (owner_.is_parked()) {
+      fsm_.park_at(now);
+    } else {
+      fsm_.go_live_at_once();
+    }
     co_return result<void>{};
   }
   for (auto& from : from_) {
@@ -84,8 +110,7 @@ std::string changes_feed::first_cursor() const {
 asio::awaitable<void> changes_feed::start() {
   for (const auto& e : refused_) owner_.refuse_cursor(e);
   refused_ = {};
-  if (fsm_.is_live()) co_return;
-  metrics().resumes[resume_outcome::ok].add();
+  if (fsm_.now() != feed_fsm::state::joining) co_return;
   std::vector<position> places;
   for (const auto& from : from_) places.push_back(*from);
   auto from = earliest(places);
@@ -93,27 +118,39 @@ asio::awaitable<void> changes_feed::start() {
 }
 
 /// Nothing of before can be had: the client has been told, and goes on from now.
-asio::awaitable<void> changes_feed::start_afresh() {
+asio::awaitable<std::optional<position>> changes_feed::start_afresh() {
   co_await pause(k_first_retry);
+  co_await wait_for_source();
+  if (has_ended()) co_return std::nullopt;
   from_.assign(from_.size(), std::nullopt);
-  if (!has_ended()) co_await catch_up(services_.topics.published().start);
+  co_return services_.topics.published().start;
 }
 
 asio::awaitable<void> changes_feed::renew(std::shared_ptr<viewer_class> viewer) {
   const auto renewal = ++renewals_;
-  auto policies = co_await services_.policies.policies_of(viewer->role());
-  if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
   auto spec = std::make_shared<change_spec>(bindings());
-  if (policies) spec->use((*policies)->shapes);
-  if (!policies || !spec->check(viewer->role())) {
-    owner_.lose_permission();
-    co_return;
+  for (;;) {
+    auto policies = co_await services_.policies.policies_of(viewer->role());
+    if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
+    if (policies) spec->use((*policies)->shapes);
+    if (policies && spec->check(viewer->role())) {
+      registered_shapes_ = (*policies)->shapes;
+      break;
+    }
+    if (policies || policies.error().code == errc::query_failed) {
+      owner_.lose_permission();
+      co_return;
+    }
+    co_await pause(k_longest_retry);
+    if (has_ended() || renewal != renewals_) co_return;
   }
   viewer_ = std::move(viewer);
   spec_ = std::move(spec);
   register_keys();
   // What is being decided right now is decided for the old class only: read it again.
   if (fsm_.is_live()) {
+    co_await wait_for_source();
+    if (has_ended()) co_return;
     position from = *place();
     co_await catch_up(std::move(from));
   } else {
@@ -121,11 +158,17 @@ asio::awaitable<void> changes_feed::renew(std::shared_ptr<viewer_class> viewer) 
   }
 }
 
-void changes_feed::refresh() {
-  auto shapes = services_.policies.known_shapes(viewer_->role());
-  if (fsm_.now() == feed_fsm::state::joining || !shapes || !spec_->use(std::move(shapes))) return;
-  register_keys();
+asio::awaitable<void> changes_feed::read_shapes() {
+  auto policies = co_await services_.policies.policies_of(viewer_->role());
+  if (policies && !has_ended()) take_over((*policies)->shapes);
 }
+
+void changes_feed::refresh() {
+  if (services_.policies.claim_refresh(viewer_->role())) owner_.spawn(read_shapes());
+  if (registered_shapes_) take_over(services_.policies.known_shapes(viewer_->role()));
+}
+
+void changes_feed::learn(const visibility_map& visible) { take_over(visible.shapes_for(*viewer_)); }
 
 // ---- rows
 

@@ -39,16 +39,21 @@ class changes_feed : public feed {
   event_sides sides_of(const replay_page::item& item, visibility seen) const override;
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
                 std::uint32_t feed_number) override;
-  boost::asio::awaitable<void> start_afresh() override;
+  boost::asio::awaitable<std::optional<position>> start_afresh() override;
+  void learn(const visibility_map& visible) override;
 
   boost::asio::awaitable<result<void>> read_cursors(const std::optional<position>& held);
   void register_keys();
+  void take_over(std::shared_ptr<const table_shapes> shapes);
+  boost::asio::awaitable<void> wait_for_source();
+  boost::asio::awaitable<void> read_shapes();
   std::vector<bool> wanted(const batch_span& span, const event& e);
 
   std::shared_ptr<change_spec> spec_;
   std::vector<subscription> places_;
-  std::vector<std::optional<position>> from_;  ///< of each binding; nullopt: from now
-  std::vector<error> refused_;                 ///< cursors, to be told after the answer
+  std::shared_ptr<const table_shapes> registered_shapes_;  ///< what places_ were found by
+  std::vector<std::optional<position>> from_;              ///< of each binding; nullopt: from now
+  std::vector<error> refused_;                             ///< cursors, to be told after the answer
   std::uint64_t last_event_ = 0;
   unsigned renewals_ = 0;
 };

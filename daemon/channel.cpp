@@ -101,8 +101,9 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
   std::optional<held_place> held;
   if (key_) {
     place_key key = *key_;
-    held = co_await owner_->claim_place(std::move(key));
+    co_await owner_->settle_place(std::move(key));
     if (has_ended()) co_return;
+    held = owner_->take_place(*key_);
   }
   if (held) acknowledged_ = *held;  // that much the client has, should it drop once more
   result<void> prepared{};

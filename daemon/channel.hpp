@@ -31,8 +31,10 @@ class channel_owner {
   virtual bool is_parked() const = 0;
   /// A number for a feed, unique among the client's.
   virtual std::uint32_t next_feed_number() = 0;
-  /// The place that was kept for whom `key` names, once it is certain that nobody else is there.
-  virtual boost::asio::awaitable<std::optional<held_place>> claim_place(place_key key) = 0;
+  /// Returns when it is certain that nobody else is where `key` names a place.
+  virtual boost::asio::awaitable<void> settle_place(place_key key) = 0;
+  /// The place that was kept; it is the channel's now.
+  virtual std::optional<held_place> take_place(const place_key& key) = 0;
   /// The channel has ended by itself (join refused); it is destroyed after this returns.
   virtual void on_channel_ended(channel& c) = 0;
 };

@@ -120,7 +120,7 @@ void check_settings(pg_session& session, findings& found) {
 
 /// What `pgcast serve` opens at most (docs/config.md), against what is left for it.
 void check_connections(pg_session& session, const config& c, findings& found) {
-  const auto needed = 4 + c.threads * (c.limits.database_connections + 1);
+  const auto needed = 4 + c.threads * (c.limits.database_connections + 2);
   const auto rows = ask(session, found, "connections", R"(
     SELECT least(
       pg_catalog.current_setting('max_connections')::int

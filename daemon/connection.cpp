@@ -136,7 +136,10 @@ void connection::remove(channel& c) {
   kept->end();
 }
 
-void connection::on_channel_ended(channel& c) { remove(c); }
+void connection::on_channel_ended(channel& c) {
+  hold_place(c);
+  remove(c);
+}
 
 void connection::tell(const channel::system_message& m) {
   for (const auto& c : channels_) {
@@ -243,7 +246,7 @@ void connection::park() {
 void connection::tick(clock::time_point now, wall_time wall) {
   if (is_closed()) return;
   const auto& limits = services_.settings.limits;
-  if (slow_since_ && is_too_slow(now)) park();
+  if (slow_since_ && !is_parked_ && !is_closing_ && is_too_slow(now)) park();
   resume_input();
   if (is_closing_ && now - closing_since_ > k_last_words) return end();
   if (now - heard_at_ > limits.idle) {

@@ -51,7 +51,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_parked() const override { return is_parked_; }
   std::uint32_t next_feed_number() override { return next_feed_++; }
   void on_channel_ended(channel& c) override;
-  boost::asio::awaitable<std::optional<held_place>> claim_place(place_key key) override;
+  boost::asio::awaitable<void> settle_place(place_key key) override;
+  std::optional<held_place> take_place(const place_key& key) override;
 
  private:
   /// What this connection has asked its client to acknowledge. A pong comes behind everything that

@@ -90,6 +90,7 @@ void connection::on_join(const client_message& m) {
     return reply_error(m, "TopicNameRequired: " + name.error().detail);
   }
   if (auto* old = find(m.topic)) {
+    if (!old->is_joined()) hold_place(*old);  // it comes again because it was not answered in time
     old->push_end("phx_close", "{}");
     remove(*old);
   }
@@ -136,6 +137,7 @@ void connection::on_leave(const client_message& m) {
   if (c != nullptr && m.join_ref != "null" && m.join_ref != c->id().join_ref) return;
   reply(m, "ok", "{}");
   if (c == nullptr) return;
+  if (!c->is_joined()) hold_place(*c);
   c->push_end("phx_close", "{}");
   remove(*c);
 }

@@ -22,10 +22,14 @@ constexpr auto k_pong_deadline = 2s;  // who does not answer for longer is gone
 constexpr auto k_pong_check = 10ms;
 constexpr auto k_quiet_refresh = 15s;  // of a place on which nothing happens
 constexpr std::size_t k_options_bytes = 4'096;
+constexpr std::size_t k_topic_bytes = 1'024;
+constexpr std::size_t k_connections_of_one = 16;  // with the same id; more have no places
 
 }  // namespace
 
 void connection::start_places(std::string client_id) {
+  const auto known = services_.named.find(client_id);
+  if (known != services_.named.end() && known->second.size() >= k_connections_of_one) return;
   places_ = std::make_unique<place_keeping>();
   places_->client_id = std::move(client_id);
   services_.named[places_->client_id].push_back(this);
@@ -40,15 +44,17 @@ void connection::end_places() {
 }
 
 place_key connection::key_of(const channel& c, const join_request& request) const {
-  if (!places_ || request.options.size() > k_options_bytes) return {};
+  const bool is_long =
+      request.options.size() > k_options_bytes || c.id().wire_topic.size() > k_topic_bytes;
+  if (!places_ || is_long) return {};
   return {places_->client_id, c.who().role, c.who().sub, c.id().wire_topic, request.options};
 }
 
 /// Keeps what the client has acknowledged of a channel that ends without its will.
 void connection::hold_place(const channel& c) {
   if (c.key() == nullptr || !c.acknowledged().is_somewhere()) return;
-  services_.places.put(*c.key(), c.acknowledged(), clock::now());
-  metrics().places[place_outcome::held].add();
+  const bool is_held = services_.places.put(*c.key(), c.acknowledged(), clock::now());
+  if (is_held) metrics().places[place_outcome::held].add();
 }
 
 void connection::ping_for_places() {
@@ -81,17 +87,15 @@ void connection::refresh_places(clock::time_point now) {
 }
 
 bool connection::is_at(const place_key& key) const {
-  return std::any_of(channels_.begin(), channels_.end(), [&](const auto& c) {
-    return c->key() != nullptr && c->key()->text() == key.text();
-  });
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [&](const auto& c) { return c->key() != nullptr && *c->key() == key; });
 }
 
-/// Asks the client and waits for its answer, 2 s from the ping.
+/// Waits for the answer to its last ping, 2 s from when that was sent.
 asio::awaitable<bool> connection::prove_alive() {
   const auto self = shared_from_this();
-  if (!places_->waits_since) ping_for_places();
   const auto asked = places_->pings;
-  const auto deadline = *places_->waits_since + k_pong_deadline;
+  const auto deadline = places_->waits_since.value_or(clock::now()) + k_pong_deadline;
   asio::steady_timer timer(services_.executor);
   while (!is_closed() && places_->pongs < asked && clock::now() < deadline) {
     boost::system::error_code ignored;
@@ -101,21 +105,27 @@ asio::awaitable<bool> connection::prove_alive() {
   co_return !is_closed() && places_->pongs >= asked;
 }
 
-asio::awaitable<std::optional<held_place>> connection::claim_place(place_key key) {
+asio::awaitable<void> connection::settle_place(place_key key) {
   const auto self = shared_from_this();
   std::vector<std::shared_ptr<connection>> others;
   for (auto* c : services_.named[key.client_id]) {
     if (c != this && !c->is_closed() && c->is_at(key)) others.push_back(c->shared_from_this());
   }
+  for (const auto& other : others) {  // all at once: together they have 2 s
+    if (!other->places_->waits_since) other->ping_for_places();
+  }
   for (const auto& other : others) {
     const bool is_alive = co_await other->prove_alive();
-    if (is_alive || other->is_closed()) continue;
+    if (is_alive || other->is_closed() || is_closed()) continue;
     spdlog::info("a client that is back on another connection did not answer: closed");
     other->end();
   }
+}
+
+std::optional<held_place> connection::take_place(const place_key& key) {
   auto place = services_.places.take(key, clock::now());
   if (place) metrics().places[place_outcome::resumed].add();
-  co_return place;
+  return place;
 }
 
 }  // namespace pgcast

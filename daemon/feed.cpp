@@ -24,6 +24,13 @@ feed::feed(shard_services& services, feed_owner& owner, std::uint32_t number,
 
 void feed::end() { fsm_.end(); }
 
+/// Before the source's first word, and after its history has ended, there is no place.
+std::optional<position> feed::place() const {
+  const auto& published = services_.topics.published();
+  if (fsm_.is_live() && published.history->epoch == 0) return std::nullopt;
+  return fsm_.place(published);
+}
+
 asio::awaitable<void> feed::pause(std::chrono::milliseconds delay) {
   asio::steady_timer timer(services_.executor, delay);
   boost::system::error_code ignored;
@@ -81,56 +88,56 @@ asio::awaitable<void> feed::has_caught_up(position) { co_return; }
 
 /// Short gaps are one page. A longer one is read as a stream while the client takes it; a client
 /// that does not keep up reads pages, and longer before the next stream.
+asio::awaitable<result<replay_page>> feed::next_page(reading& r, position from) {
+  if (!r.stream) start_reading(from);  // what is held behind a stream's snapshot stays
+  const replay_query what = query();
+  if (!r.stream && r.pages >= r.pages_before_stream) {
+    const std::function<bool()> is_wanted = [this] { return !has_ended(); };
+    auto opened = co_await services_.past.open(what, from, is_wanted);
+    if (opened) r.stream = *std::move(opened);
+    r.pages = 0;
+  }
+  if (r.stream && !has_ended()) {
+    auto page = co_await services_.past.next(*r.stream, what);
+    if (!page || page->is_end) r.stream.reset();
+    co_return page;
+  }
+  auto page = co_await services_.past.read(what, std::move(from), k_page_events);
+  ++r.pages;
+  co_return page;
+}
+
 asio::awaitable<void> feed::catch_up(position from) {
   auto retry = k_first_retry;
-  std::unique_ptr<replay_stream> stream;
-  unsigned pages_before_stream = 1;
-  unsigned pages = 0;
+  reading r;
   while (!has_ended()) {
-    if (!stream) start_reading(from);  // what is held behind a stream's snapshot stays
-    const replay_query what = query();
-    if (!stream && pages >= pages_before_stream) {
-      auto opened = co_await services_.past.open(what, from);
-      if (opened) stream = *std::move(opened);
-      pages = 0;
-    }
-    result<replay_page> page = replay_page{};
-    if (stream) {
-      page = co_await services_.past.next(*stream, what);
-    } else {
-      page = co_await services_.past.read(what, from, k_page_events);
-    }
+    auto page = co_await next_page(r, from);
     if (has_ended()) co_return;
     if (!page && is_cursor_error(page.error().code)) {
-      stream.reset();
       owner_.refuse_cursor(page.error());
-      co_await start_afresh();
-      co_return;
+      r = {};
+      auto next = co_await start_afresh();
+      if (!next) co_return;
+      from = *std::move(next);
+      continue;
     }
     if (!page) {
-      stream.reset();
       co_await pause(retry);
       retry = std::min(retry * 2, k_longest_retry);
       continue;
     }
-    if (page->is_end) stream.reset();
+    const bool has_room = co_await wait_for_room(k_stream_pause);
+    if (!has_room) {
+      r.stream.reset();
+      r.pages = 0;
+      r.pages_before_stream = std::min(r.pages_before_stream * 2, k_most_pages_before_stream);
+      co_await wait_for_room();
+    }
     co_await send_page(*page, nullptr);
     if (has_ended()) co_return;
     from = page->next;
     fsm_.has_read(from);
-    const bool has_room = co_await wait_for_room(k_stream_pause);
-    if (has_ended()) co_return;
-    if (!has_room) {
-      pages_before_stream = std::min(pages_before_stream * 2, k_most_pages_before_stream);
-      pages = 0;
-      stream.reset();
-      co_await wait_for_room();
-      if (has_ended()) co_return;
-    } else if (!stream) {
-      ++pages;
-    } else if (stream->is_due()) {
-      stream.reset();
-    }
+    if (r.stream && r.stream->is_due()) r.stream.reset();
     if (page->is_end) go_live(from);
     if (fsm_.now() != feed_fsm::state::catching_up) break;
   }
@@ -139,23 +146,23 @@ asio::awaitable<void> feed::catch_up(position from) {
 
 asio::awaitable<void> feed::send_page(const replay_page& page, const position* end) {
   result<visibility_map> visible = visibility_map{};
-  std::shared_ptr<viewer_class> viewer;
   for (;;) {
-    viewer = viewer_;
+    const auto viewer = viewer_;
     std::vector<authorizer::question> questions;
     for (const auto& item : page.items) {
       if (wants(item.e)) questions.push_back({&item.e, viewer});
     }
     visible = co_await services_.policies.decide(std::move(questions));
     if (has_ended()) co_return;
-    if (visible) break;
-    co_await pause(k_first_retry);
+    if (visible && viewer == viewer_) break;  // else a new token came meanwhile: asked again
+    if (!visible) co_await pause(k_first_retry);
     if (has_ended()) co_return;
   }
+  learn(*visible);
   for (const auto& item : page.items) {
     if (end != nullptr && !end->covers(item.e.xid, item.e.id)) continue;
     if (!wants(item.e)) continue;
-    const auto sides = sides_of(item, visible->of(item.e, *viewer));
+    const auto sides = sides_of(item, visible->of(item.e, *viewer_));
     if (sides.old_row || sides.new_row) send_row(item.span, item.e, sides, 0);
   }
 }

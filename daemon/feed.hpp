@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -53,13 +54,19 @@ class feed : public subscriber {
   void unpark();
   /// Up to where the client has been handed everything (not: has received); nullopt before that is
   /// known.
-  std::optional<position> place() const { return fsm_.place(services_.topics.published()); }
+  std::optional<position> place() const;
 
   void on_event(delivery& d) override;
   void on_broadcast(const shared_frame& frame) override { owner_.on_broadcast(frame); }
   void on_number_moved(const event&, const batch_span&) override {}
 
  protected:
+  /// How far reading back has come beside the place.
+  struct reading {
+    std::unique_ptr<replay_stream> stream;
+    unsigned pages = 0;
+    unsigned pages_before_stream = 1;
+  };
   /// What it reads out of the outbox.
   virtual replay_query query() const = 0;
   /// False for what query() gives beside that, and nobody need decide about.
@@ -69,8 +76,11 @@ class feed : public subscriber {
   /// Sends one event in the batch as this feed sees it. `feed_number` as in feed_owner::send().
   virtual void send_row(const std::shared_ptr<const batch_span>& span, const event& e,
                         event_sides sides, std::uint32_t feed_number) = 0;
-  /// The place cannot be continued from (told to the client already): where to go on.
-  virtual boost::asio::awaitable<void> start_afresh() = 0;
+  /// The place cannot be continued from (told to the client already): where to go on; nullopt if
+  /// the channel has ended.
+  virtual boost::asio::awaitable<std::optional<position>> start_afresh() = 0;
+  /// What a decision found out about the tables.
+  virtual void learn(const visibility_map&) {}
   /// Live again (or parked); the last word about the channel's state.
   virtual boost::asio::awaitable<void> has_caught_up(position at);
 
@@ -78,6 +88,7 @@ class feed : public subscriber {
   boost::asio::awaitable<void> catch_up(position from);
   /// The way back of a parked client.
   virtual boost::asio::awaitable<void> come_back(position from);
+  boost::asio::awaitable<result<replay_page>> next_page(reading& r, position from);
   /// Sends the events of a page that the viewer may see, of those only what `end` covers (nullptr:
   /// all); tries again while the database cannot decide.
   boost::asio::awaitable<void> send_page(const replay_page& page, const position* end);

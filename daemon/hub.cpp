@@ -29,7 +29,7 @@ struct hub::entry {
   std::vector<std::unique_ptr<group>> groups;
   bool is_of_changes = false;
   std::string indexed_table;  ///< of changes with a value: where it is counted in indexed_
-  std::string indexed_column;
+  table_column indexed_column;
 };
 
 bool audience::is_alike(const audience& other) const {
@@ -162,12 +162,28 @@ class change_delivery : public delivery {
   shared_frame frame_;
 };
 
-std::string table_key(std::string_view schema, std::string_view table) {
-  return std::string{schema} + '\n' + std::string{table};
+/// Lengths first: no part can pass for another.
+void append_part(std::string& key, std::string_view part) {
+  key.append(std::to_string(part.size())).append(":").append(part);
 }
 
-std::string value_key(const std::string& table, std::string_view column, std::string_view value) {
-  return table + '\n' + std::string{column} + '\n' + std::string{value};
+std::string table_key(std::string_view schema, std::string_view table) {
+  std::string key;
+  append_part(key, schema);
+  append_part(key, table);
+  return key;
+}
+
+/// By the column as it is now: another type has other values.
+std::string value_key(const std::string& table, const table_column& column,
+                      std::string_view value) {
+  std::string key = table;
+  append_part(key, column.name);
+  append_part(key, column.type);
+  for (const auto& label : column.labels) append_part(key, label);
+  key += '=';
+  append_part(key, value);
+  return key;
 }
 
 }  // namespace
@@ -186,14 +202,13 @@ subscription hub::subscribe_changes(const change_spec::key& key, audience as, su
   const auto table = table_key(key.schema, key.table);
   auto fresh = std::make_unique<entry>(entry{table, topic_kind::plain, {}, true, {}, {}});
   if (key.equality) {
-    const auto& column = key.equality->column;
-    fresh->key = value_key(table, column, key.equality->value);
+    fresh->key = value_key(table, key.column, key.equality->value);
     fresh->indexed_table = table;
-    fresh->indexed_column = column;
+    fresh->indexed_column = key.column;
     if (!changes_.contains(fresh->key)) {
       auto& columns = indexed_[table];
       auto known = std::find_if(columns.begin(), columns.end(),
-                                [&](const auto& c) { return c.column.name == column; });
+                                [&](const auto& c) { return c.column == key.column; });
       if (known == columns.end()) known = columns.insert(columns.end(), {key.column, 0});
       ++known->count;
     }
@@ -229,7 +244,7 @@ void hub::remove(subscription::place* p) {
   if (!topic->indexed_table.empty()) {
     auto& columns = indexed_[topic->indexed_table];
     auto at = std::find_if(columns.begin(), columns.end(),
-                           [&](const auto& c) { return c.column.name == topic->indexed_column; });
+                           [&](const auto& c) { return c.column == topic->indexed_column; });
     if (--at->count == 0) columns.erase(at);
     if (columns.empty()) indexed_.erase(topic->indexed_table);
   }
@@ -255,7 +270,7 @@ std::vector<const hub::entry*> hub::change_entries(const event& e, event_rows& r
   if (indexed == indexed_.end()) return out;
   for (const auto& c : indexed->second) {
     const auto value = canonical_value(rows.compared(), c.column);
-    if (value) look(value_key(table, c.column.name, *value));
+    if (value) look(value_key(table, c.column, *value));
   }
   return out;
 }
@@ -354,6 +369,8 @@ void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibil
     published_ = {chunk->batch->history, chunk->batch->at(e.id)};
   }
 }
+
+void hub::forget_place() { published_ = {std::make_shared<source_history>(), {}}; }
 
 void hub::publish(const client_broadcast& b) {
   const auto found = topics_.find(b.topic);

@@ -99,7 +99,10 @@ class hub {
   void publish(const client_broadcast& b);
 
   /// Where publishing stands: everything that `start` covers has been handed to the subscribers.
+  /// Its history has epoch 0 until the source has said where it is.
   const batch_span& published() const { return published_; }
+  /// The source begins a new history: where publishing stands is not known until it says so.
+  void forget_place();
 
  private:
   friend class subscription;

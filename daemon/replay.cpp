@@ -236,10 +236,11 @@ asio::awaitable<result<replay_page>> replay::read(replay_query what, position af
   co_return to_page(what, *std::move(found));
 }
 
-asio::awaitable<result<std::unique_ptr<replay_stream>>> replay::open(replay_query what,
-                                                                     position after) {
+asio::awaitable<result<std::unique_ptr<replay_stream>>> replay::open(
+    replay_query what, position after, std::function<bool()> is_wanted) {
   auto filter = filter_of(description_, what, after);
-  co_return co_await replay_stream::open(streams_, description_, std::move(filter));
+  co_return co_await replay_stream::open(streams_, description_, std::move(filter),
+                                         std::move(is_wanted));
 }
 
 asio::awaitable<result<replay_page>> replay::next(replay_stream& stream, replay_query what) {

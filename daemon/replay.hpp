@@ -63,8 +63,8 @@ class replay {
   boost::asio::awaitable<result<replay_page>> read(replay_query what, position after,
                                                    unsigned limit);
   /// The same events in one go, for a gap of more than a page.
-  boost::asio::awaitable<result<std::unique_ptr<replay_stream>>> open(replay_query what,
-                                                                      position after);
+  boost::asio::awaitable<result<std::unique_ptr<replay_stream>>> open(
+      replay_query what, position after, std::function<bool()> is_wanted);
   /// The next page of a stream that was opened for `what`.
   boost::asio::awaitable<result<replay_page>> next(replay_stream& stream, replay_query what);
 

@@ -75,11 +75,12 @@ event_spans found_events::spans() const {
 }
 
 asio::awaitable<result<std::unique_ptr<replay_stream>>> replay_stream::open(
-    pg_pool& pool, const relay_description& description, outbox_filter filter) {
+    pg_pool& pool, const relay_description& description, outbox_filter filter,
+    std::function<bool()> is_wanted) {
   auto leased = co_await pool.acquire();
   if (!leased) co_return leased.error();
+  if (!is_wanted()) co_return error{errc::source_unavailable, "nobody waits for it any more"};
   std::unique_ptr<replay_stream> out(new replay_stream(*std::move(leased), description));
-  const auto began = clock::now();
   auto& place = out->place_;
   place.history = out->lease_.history();
   place.from = place.after = filter.after = filter.after.in(*place.history);
@@ -92,9 +93,6 @@ asio::awaitable<result<std::unique_ptr<replay_stream>>> replay_stream::open(
   auto header = co_await pg.start_stream(std::move(statements), streamed, k_answer_timeout);
   if (!header) co_return header.error();
   if (auto good = place.begin((*header)[1]); !good) co_return good.error();
-  // Looking for the rows again costs as long as now: a turn is a few times that.
-  out->due_at_ =
-      clock::now() + std::max<clock::duration>(k_shortest_turn, 4 * (clock::now() - began));
   co_return std::move(out);
 }
 
@@ -105,6 +103,10 @@ replay_stream::~replay_stream() {
 asio::awaitable<result<found_events>> replay_stream::next() {
   auto part = co_await lease_.pg().next_rows(k_rows, k_bytes, k_first_row_timeout);
   if (!part) co_return part.error();
+  if (!due_at_) {  // looking for the rows again costs as long as now: a turn is a few times that
+    const auto now = clock::now();
+    due_at_ = now + std::max<clock::duration>(k_shortest_turn, 4 * (now - began_at_));
+  }
   if (part->is_silent) {
     co_return error{errc::database_unreachable, "the database did not answer in time"};
   }

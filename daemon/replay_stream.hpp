@@ -9,7 +9,9 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace pgcast {
@@ -46,14 +48,16 @@ class replay_stream {
   using clock = std::chrono::steady_clock;
 
   /// `filter` without a limit. Fails as replay::read() does.
+  /// `is_wanted` is asked when a connection is free: fails with source_unavailable if it says no.
   static boost::asio::awaitable<result<std::unique_ptr<replay_stream>>> open(
-      pg_pool& pool, const relay_description& description, outbox_filter filter);
+      pg_pool& pool, const relay_description& description, outbox_filter filter,
+      std::function<bool()> is_wanted);
   ~replay_stream();
 
   /// The next events, a few hundred or half a megabyte.
   boost::asio::awaitable<result<found_events>> next();
   /// It has been open for long enough: others wait for the connection.
-  bool is_due() const { return clock::now() > due_at_; }
+  bool is_due() const { return due_at_ && clock::now() > *due_at_; }
 
  private:
   replay_stream(pg_pool::lease lease, const relay_description& description)
@@ -63,7 +67,8 @@ class replay_stream {
   const relay_description& description_;
   found_events place_;  ///< without events: what the next page starts with
   bool is_ended_ = false;
-  clock::time_point due_at_{};
+  clock::time_point began_at_ = clock::now();
+  std::optional<clock::time_point> due_at_;  ///< known with the first row
 };
 
 }  // namespace pgcast

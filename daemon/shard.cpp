@@ -51,7 +51,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       snapshots_(pool_, policies_),
       past_(pool_, streams_, description),
       topics_(description),
-      places_(c.limits.held_place, c.limits.held_places / c.threads),
+      places_(c.limits.held_place, (c.limits.held_places + c.threads - 1) / c.threads),
       others_(std::move(others)),
       services_{context_.get_executor(),
                 c,
@@ -190,6 +190,8 @@ void shard::tell(channel::system_message m) {
 void shard::start_over() {
   asio::post(context_, [this] {
     places_.clear();
+    topics_.forget_place();
+    awaits_place_ = true;
     pool_.renew();
     deciding_.renew();
     streams_.renew();
@@ -243,7 +245,9 @@ asio::awaitable<void> shard::publish_chunk(std::shared_ptr<const event_chunk> ch
     asio::steady_timer timer(context_, k_decision_retry);
     co_await timer.async_wait(asio::use_awaitable);
   }
-  topics_.publish(chunk, *visible);
+  // What is left of a history that is over: the new one begins with a chunk without events.
+  if (chunk->events.empty()) awaits_place_ = false;
+  if (!awaits_place_) topics_.publish(chunk, *visible);
 }
 
 void shard::broadcast(std::shared_ptr<const client_broadcast> b) {

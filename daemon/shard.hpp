@@ -94,6 +94,7 @@ class shard {
   std::chrono::milliseconds drain_duration_{0};
   std::size_t drain_total_ = 0;
   std::int64_t counted_places_ = 0;
+  bool awaits_place_ = false;  ///< after start_over(), until the new history has begun
   std::thread thread_;
 };
 

@@ -59,7 +59,10 @@ asio::awaitable<result<void>> topic_feed::prepare(std::optional<position> held) 
     auto found = co_await resume_place();
     if (found) p->resumed = *found;
     if (!found && !is_cursor_error(found.error().code)) co_return found.error();
-    if (!found) p->refused_cursor = found.error();
+    if (!found) {
+      p->refused_cursor = found.error();
+      p->resumed.reset();
+    }
   }
   if (has_ended()) co_return result<void>{};
   p->has_rows = !p->resumed && (wants_snapshot_ || p->refused_cursor);
@@ -102,12 +105,17 @@ void topic_feed::send_snapshot(const topic_snapshot& s) {
 
 asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
   const auto renewal = ++renewals_;
-  auto taken =
-      co_await services_.snapshots.read(name_, viewer, sizes_, snapshot_content::permission_only);
-  if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
-  if (!taken || !taken->is_allowed) {
-    owner_.lose_permission();
-    co_return;
+  for (;;) {
+    auto taken =
+        co_await services_.snapshots.read(name_, viewer, sizes_, snapshot_content::permission_only);
+    if (has_ended() || renewal != renewals_) co_return;  // a newer token decides
+    if (taken && taken->is_allowed) break;
+    if (taken || taken.error().code == errc::query_failed) {
+      owner_.lose_permission();
+      co_return;
+    }
+    co_await pause(k_longest_retry);
+    if (has_ended() || renewal != renewals_) co_return;
   }
   viewer_ = std::move(viewer);
   register_member();
@@ -125,6 +133,7 @@ asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
 // ---- rows
 
 replay_query topic_feed::query() const {
+  if (is_phone() && followed_session_.empty()) return {};  // it leads to nobody
   if (is_phone()) return {topic_kind::session, followed_session_, {}};
   return {name_.kind, name_.key, {}};
 }
@@ -169,13 +178,13 @@ asio::awaitable<std::optional<topic_snapshot>> topic_feed::take_snapshot() {
   }
 }
 
-asio::awaitable<void> topic_feed::start_afresh() {
+asio::awaitable<std::optional<position>> topic_feed::start_afresh() {
   start_reading(std::nullopt);
   auto taken = co_await take_snapshot();
-  if (!taken) co_return;
+  if (!taken) co_return std::nullopt;
   send_snapshot(*taken);
   if (is_phone()) follow(taken->followed_session);
-  co_await catch_up(taken->at);
+  co_return std::move(taken->at);
 }
 
 // ---- a number that moves
@@ -195,7 +204,9 @@ asio::awaitable<void> topic_feed::resume_number(position from) {
     if (moved) {
       followed_session_ = moved->session_before;
       if (!followed_session_.empty()) co_await replay_until(std::move(from), *moved->first_move);
-      if (!has_ended()) co_await start_afresh();
+      if (has_ended()) co_return;
+      auto next = co_await start_afresh();
+      if (next) co_await catch_up(*std::move(next));
       co_return;
     }
     co_await pause(retry);

@@ -34,7 +34,7 @@ class topic_feed : public feed {
   event_sides sides_of(const replay_page::item& item, visibility seen) const override;
   void send_row(const std::shared_ptr<const batch_span>& span, const event& e, event_sides sides,
                 std::uint32_t feed_number) override;
-  boost::asio::awaitable<void> start_afresh() override;
+  boost::asio::awaitable<std::optional<position>> start_afresh() override;
   boost::asio::awaitable<void> has_caught_up(position at) override;
   boost::asio::awaitable<void> come_back(position from) override;
 

@@ -10,6 +10,8 @@
 namespace pgcast {
 namespace {
 
+constexpr std::size_t k_most_bindings = 100;          // of a channel
+constexpr std::size_t k_most_filter_bytes = 1 << 20;  // of all of them: 10,000 UUIDs are 370 kB
 constexpr std::uint32_t k_ids = 1U << 27;  // the range of Erlang's phash2, which clients know
 
 std::optional<operation> operation_of(std::string name) {
@@ -21,16 +23,35 @@ std::optional<operation> operation_of(std::string name) {
   return std::nullopt;
 }
 
-void read_member(std::string_view key, json_value value, change_binding& out) {
+bool read_columns(json_value value, std::vector<std::string>& out) {
+  bool is_good = true;
+  const bool is_list = for_each_element(value, [&](json_value column) {
+    auto name = string_of(column);
+    if (name) out.push_back(*std::move(name));
+    is_good = is_good && name;
+  });
+  return is_list && is_good;
+}
+
+/// A filter that were overlooked would let everything through: what is not understood is refused.
+void read_member(std::string_view key, json_value value, change_binding& out,
+                 std::string& refused) {
   if (is_null(value)) return;
-  if (key == "event") out.op = operation_of(string_of(value).value_or(""));
-  if (key == "schema") out.schema = string_of(value).value_or("");
-  if (key == "table") out.table = string_of(value).value_or("");
-  if (key == "filter") out.filter = string_of(value).value_or("");
-  if (key == "select") {
-    for_each_element(value, [&](json_value column) {
-      if (auto name = string_of(column)) out.select.push_back(*std::move(name));
-    });
+  const auto read_text = [&](std::string& into) {
+    auto text = string_of(value);
+    if (!text) refused = std::string{key} + " of postgres_changes must be text";
+    into = std::move(text).value_or("");
+  };
+  std::string event;
+  if (key == "event") {
+    read_text(event);
+    out.op = operation_of(std::move(event));
+  }
+  if (key == "schema") read_text(out.schema);
+  if (key == "table") read_text(out.table);
+  if (key == "filter") read_text(out.filter);
+  if (key == "select" && !read_columns(value, out.select)) {
+    refused = "select of postgres_changes must be a list of column names";
   }
   // What is no text is no cursor either, and is refused as one.
   if (key == "resume") out.resume = string_of(value).value_or("?");
@@ -59,13 +80,26 @@ std::string change_binding::identity() const {
 
 result<std::vector<change_binding>> parse_bindings(const std::vector<std::string>& objects) {
   std::vector<change_binding> out;
+  if (objects.size() > k_most_bindings) {
+    return error{errc::payload_malformed,
+                 "more than 100 postgres_changes on one channel: use several channels"};
+  }
+  std::size_t filter_bytes = 0;
+  for (const auto& object : objects) filter_bytes += object.size();
+  if (filter_bytes > k_most_filter_bytes) {
+    return error{errc::payload_malformed,
+                 "the postgres_changes of one channel are larger than 1 MiB: use several channels"};
+  }
   std::set<std::uint32_t> ids;
   for (const auto& object : objects) {
     change_binding b;
     b.json = object;
     json_document document(object);
-    for_each_member(document.root(),
-                    [&](std::string_view key, json_value value) { read_member(key, value, b); });
+    std::string refused;
+    for_each_member(document.root(), [&](std::string_view key, json_value value) {
+      read_member(key, value, b, refused);
+    });
+    if (!refused.empty()) return error{errc::payload_malformed, std::move(refused)};
     if (b.table.empty()) b.table = "*";
     if (b.schema.empty()) b.schema = b.table == "*" ? "*" : "public";
     if (!b.select.empty() && (b.table == "*" || b.schema == "*")) {

@@ -58,6 +58,8 @@ class change_spec {
   };
   std::vector<key> keys() const;
 
+  /// False if it is certain that no binding gets the event. A table that the shapes do not know, or
+  /// a filter that they do not fit, leaves it open: they may be older than the table is now.
   bool may_match(const event& e, event_rows& rows) const;
 
   /// The payloads of `postgres_changes` messages, {"ids":..,"data":..}: one for all bindings that

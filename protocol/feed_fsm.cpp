@@ -74,7 +74,11 @@ std::optional<std::vector<feed_fsm::released_event>> feed_fsm::go_live(position 
   return out;
 }
 
-void feed_fsm::go_live_at_once() { state_ = state::live; }
+void feed_fsm::go_live_at_once() {
+  state_ = state::live;
+  held_ = {};
+  held_chunks_ = 0;
+}
 
 bool feed_fsm::park(const position* before, const batch_span& published) {
   if (state_ != state::live) return false;

@@ -82,7 +82,8 @@ class condition_parser {
   result<filter_condition> parse() {
     const auto column = std::ranges::find(columns_, written_.column, &table_column::name);
     if (column == columns_.end()) {
-      return refuse("the table has no column " + quoted_excerpt(written_.column));
+      return refuse("the table has no column " + quoted_excerpt(written_.column) +
+                    " that this role may read");
     }
     const auto op = operator_of(written_.operator_name);
     if (!op) {

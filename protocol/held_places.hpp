@@ -26,7 +26,9 @@ struct place_key {
   std::string topic;         ///< as on the wire
   std::string join_options;  ///< the join's `config`, byte for byte
 
-  std::string text() const;
+  bool operator==(const place_key&) const = default;
+  /// 32 bytes that stand for all of it (SHA-256).
+  std::string digest() const;
 };
 
 /// Places of clients that are gone for a while, each kept for the same time and given out once.
@@ -40,8 +42,8 @@ class held_places {
   held_places(std::chrono::milliseconds hold, std::size_t capacity)
       : hold_(hold), capacity_(capacity) {}
 
-  /// A place under the same key is replaced.
-  void put(const place_key& key, held_place place, clock::time_point now);
+  /// A place under the same key is replaced. False if it is not kept.
+  bool put(const place_key& key, held_place place, clock::time_point now);
   /// Gives the place out and forgets it.
   std::optional<held_place> take(const place_key& key, clock::time_point now);
   /// Forgets what was kept for too long; returns how many.

@@ -60,7 +60,11 @@ std::size_t outbound_queue::drop_rows() {
   std::size_t dropped = 0;
   for (std::size_t i = head_; i < waiting_.size(); ++i) {
     const bool has_begun = i == head_ && sent_of_head_ > 0;
-    if (has_begun || waiting_[i].feed == 0) {
+    if (has_begun && waiting_[i].feed != 0) {  // must go out whole: it counts as a row no more
+      row_bytes_ -= waiting_[i].frame->bytes.size();
+      waiting_[i].feed = 0;
+    }
+    if (waiting_[i].feed == 0) {
       kept.push_back(std::move(waiting_[i]));
     } else {
       bytes_ -= waiting_[i].frame->bytes.size();

@@ -59,11 +59,11 @@ column_value* row_values::find(std::string_view column, std::string_view type) {
 }
 
 column_value& row_values::value(const std::string& column, const sql_type& type) {
-  if (auto* const known = find(column, type.name())) return *known;
+  if (auto* const known = find(column, type.identity())) return *known;
   if (!is_read_) read_record();
   auto& value = values_.emplace_back();
   value.column_ = column;
-  value.type_ = type.name();
+  value.type_ = type.identity();
   const auto found = std::ranges::find(tokens_, column, &decltype(tokens_)::value_type::first);
   if (found == tokens_.end()) return value;
   const auto token = found->second;
@@ -86,7 +86,8 @@ column_value& row_values::value(const std::string& column, const sql_type& type)
 }
 
 std::optional<std::string> canonical_value(row_values& row, const table_column& column) {
-  const auto* value = row.find(column.name, column.type);
+  const auto* value = row.find(
+      column.name, column.labels.empty() ? column.type : sql_type::identity_of(column));
   if (value == nullptr) value = &row.value(column.name, sql_type(column));
   if (value->state() != value_state::known) return std::nullopt;
   return value->key();

@@ -65,7 +65,14 @@ sql_key integer_of(std::string_view text) {
 
 }  // namespace
 
-sql_type::sql_type(const table_column& column) : name_(column.type), labels_(column.labels) {
+std::string sql_type::identity_of(const table_column& column) {
+  std::string out = column.type;
+  for (const auto& label : column.labels) out.append("\n").append(label);
+  return out;
+}
+
+sql_type::sql_type(const table_column& column)
+    : name_(column.type), identity_(identity_of(column)), labels_(column.labels) {
   is_array_ = name_.starts_with('_');
   kind_ = labels_.empty() ? kind_of(std::string_view(name_).substr(is_array_ ? 1 : 0))
                           : sql_kind::enumeration;

@@ -59,6 +59,9 @@ class sql_type {
   explicit sql_type(const table_column& column);
 
   const std::string& name() const { return name_; }
+  /// The name, and an enum's labels: types with equal ones read values alike.
+  const std::string& identity() const { return identity_; }
+  static std::string identity_of(const table_column& column);
   bool is_array() const { return is_array_; }
 
   bool has_equality() const { return kind_ != sql_kind::opaque; }
@@ -89,6 +92,7 @@ class sql_type {
   std::optional<std::string> label_key(std::string_view label) const;
 
   std::string name_;
+  std::string identity_;
   sql_kind kind_ = sql_kind::opaque;
   bool is_array_ = false;
   std::vector<std::string> labels_;

@@ -8,6 +8,7 @@ import { Writers, committed, difference, k_no_difference } from './fixture/write
 import { fill } from './fixture/unread.js';
 
 const world = use_world({
+  env: { PGCAST_AUTH_CACHE: '1s' },
   tables: ['public.offer'],
   sql: `CREATE TABLE offer (id bigint PRIMARY KEY, owner text, price numeric, tags text[], secret text);
     ALTER TABLE offer OWNER TO owner;
@@ -149,9 +150,11 @@ for (const vsn of ['1.0.0', '2.0.0']) {
 
     test('Join_ThatCannotBe_IsRefusedWithTheRemedy', async () => {
       const refusal = (filter, who) => changes([{ event: '*', schema: 'public', ...filter }], who).refused();
-      assert.match(await refusal({ table: 'unrelayed' }), /public\.unrelayed is not relayed: pgcast install --table public\.unrelayed/);
+      assert.match(await refusal({ table: 'unrelayed' }), /public\.unrelayed is not relayed, or .* may not read it: pgcast install --table public\.unrelayed/);
+      assert.match(await refusal({ table: 'nowhere' }), /public\.nowhere is not relayed, or .* may not read it/, 'the same for what is not there');
       assert.match(await refusal({ table: 'offer' }, { role: 'anon' }), /Unauthorized.*GRANT SELECT ON public\.offer TO anon/);
       assert.match(await refusal({ table: 'offer', filter: 'nothing=eq.1' }), /nothing/);
+      assert.match(await refusal({ table: 'offer', select: 'id' }), /select of postgres_changes must be a list/);
       assert.match(await refusal({ table: 'offer', filter: 'price=eq.cheap' }), /price/);
       assert.match(await refusal({ table: 'offer', filter: 'secret=eq.hidden' }, { role: 'authenticated', sub: 'x' }), /secret/);
       assert.match(await refusal({ table: 'offer', select: ['secret'] }, { role: 'authenticated', sub: 'x' }), /secret/);
@@ -300,6 +303,31 @@ test('Shape_ColumnAddedMeanwhile_IsInTheRecord', async () => {
   await offer_with_extra(offer_id());
   const [one] = await here.count(1);
   assert.equal(one.new.extra, 7);
+});
+
+test('Table_RelayedMeanwhile_IsHeardOfByWhoWantsAll', async () => {
+  const here = await new Changes(world.client({}), [{ event: 'INSERT', schema: '*' }]).joined();
+  await world.query('CREATE TABLE newcomer (id int PRIMARY KEY); ALTER TABLE newcomer OWNER TO owner');
+  await world.query('GRANT SELECT ON newcomer TO service_role');
+  await world.daemon.install(['public.newcomer']);
+  await world.query('INSERT INTO newcomer VALUES (1)');
+  await until(() => here.heard[0].some((one) => one.table === 'newcomer'), () => here.say());
+});
+
+test('Column_OfAnotherTypeMeanwhile_IsComparedAsItIsNow', { timeout: 20_000 }, async () => {
+  await world.query('CREATE TABLE retyped (id int PRIMARY KEY, code int); ALTER TABLE retyped OWNER TO owner; GRANT SELECT ON retyped TO service_role');
+  await world.daemon.install(['public.retyped']);
+  await sleep(1500); // the tables of a role are known again after auth.cache
+  const client = world.client({});
+  const filters = [5, 6].map((code) => ({ event: '*', schema: 'public', table: 'retyped', filter: `code=eq.${code}` }));
+  const here = await new Changes(client, filters).joined();
+  await world.query('INSERT INTO retyped VALUES (1, 5)');
+  await here.count(1);
+  await world.query('ALTER TABLE retyped ALTER COLUMN code TYPE text');
+  await sleep(2500);
+  await world.query("INSERT INTO retyped VALUES (2, '5'), (3, '6'), (4, '05')");
+  await here.count(1, 1);
+  assert.deepEqual(here.heard.map((one) => one.map((payload) => payload.new.id)), [[1, 2], [3]]);
 });
 
 const offer_with_extra = (id) => world.query("INSERT INTO offer (id, owner, price) VALUES ($1, 'wider', 1)", [id]);

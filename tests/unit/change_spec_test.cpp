@@ -94,6 +94,19 @@ TEST(ChangeBinding, Reply_EchoesEveryObjectByteForByte) {
   EXPECT_EQ(bindings_reply({}), "[]");
 }
 
+TEST(ChangeBinding, MembersOfTheWrongType_AreRefusedByName) {
+  for (const auto& [object, member] :
+       {std::pair{R"({"event":1})", "event"}, std::pair{R"({"schema":["s"]})", "schema"},
+        std::pair{R"({"table":7})", "table"}, std::pair{R"({"filter":{"a":1}})", "filter"},
+        std::pair{R"({"table":"t","select":"id"})", "select"},
+        std::pair{R"({"table":"t","select":[1]})", "select"}}) {
+    const auto read = parse_bindings({object});
+    ASSERT_FALSE(read) << object;
+    EXPECT_THAT(read.error().detail, HasSubstr(member));
+  }
+  EXPECT_TRUE(parse_bindings({R"({"event":null,"schema":null,"table":null,"filter":null})"}));
+}
+
 TEST(ChangeBinding, Select_WithoutOneTable_IsRefused) {
   EXPECT_FALSE(parse_bindings({R"({"schema":"public","select":["id"]})"}));
 }
@@ -193,6 +206,8 @@ TEST(ChangeSpec, Check_NamesTheRemedy) {
     EXPECT_FALSE(checked);
     return checked ? std::string{} : checked.error().detail;
   };
+  EXPECT_FALSE(parse_bindings(std::vector<std::string>(101, R"({"table":"offer"})")));
+  EXPECT_FALSE(parse_bindings({R"({"filter":")" + std::string(2'000'000, 'x') + "\"}"}));
   EXPECT_THAT(refusal(R"({"table":"nowhere"})"),
               HasSubstr("pgcast install --table public.nowhere"));
   EXPECT_THAT(refusal(R"({"table":"quiet"})"), HasSubstr("pgcast install --table public.quiet"));

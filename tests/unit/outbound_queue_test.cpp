@@ -147,5 +147,22 @@ TEST(OutboundQueue, Random_AgreesWithANaiveQueue) {
   }
 }
 
+TEST(OutboundQueue, BegunRow_AfterTheOthersWereDropped_CountsAsARowNoMore) {
+  outbound_queue queue;
+  const auto row = [](std::size_t bytes) {
+    return std::make_shared<const outbound_frame>(std::string(bytes, 'x'),
+                                                  std::make_shared<batch_span>(), 1);
+  };
+  queue.push(row(1'000), 7);
+  queue.push(row(10), 7);
+  queue.consume(1);
+  EXPECT_EQ(queue.drop_rows(), 1U);
+  EXPECT_EQ(queue.row_bytes(), 0U) << "else a client that stops in its middle holds the source up";
+  EXPECT_EQ(queue.bytes(), 999U);
+  queue.consume(999);
+  EXPECT_TRUE(queue.is_empty());
+  EXPECT_EQ(queue.row_bytes(), 0U);
+}
+
 }  // namespace
 }  // namespace pgcast
