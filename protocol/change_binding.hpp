@@ -27,7 +27,8 @@ struct change_binding {
 };
 
 /// Reads the objects as Supabase Realtime does: the event in any case, an unknown one is "*"; the
-/// schema is public if only a table is named; without a table it is all tables. What else is of the wrong type is refused. Ids are small, the
+/// schema is public if only a table is named; without a table it is all tables. What is of the
+/// wrong type is refused. Ids are small, the
 /// same for the same binding at every join, and made unique among those of one channel. Fails with
 /// payload_malformed for `select` without one table.
 result<std::vector<change_binding>> parse_bindings(const std::vector<std::string>& objects);
