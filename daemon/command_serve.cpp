@@ -115,7 +115,10 @@ class daemon_process : public event_sink {
     source_ = state;
     detail_ = detail;
     if (!is_news) return;
-    if (state == source_state::lost) spdlog::warn("source lost: {}", detail);
+    if (state == source_state::lost) {
+      spdlog::warn("source lost: {}", detail);
+      for (const auto& s : shards_) s->suspect_source();
+    }
     if (state == source_state::live) spdlog::info("source {}", detail);
     notify_status("source: " + detail);
     if (state == source_state::live) {

@@ -101,8 +101,16 @@ asio::awaitable<bool> pg_connection::wait(readiness what, milliseconds timeout) 
   const auto type = what == readiness::readable ? wait_type::wait_read : wait_type::wait_write;
   auto* const descriptor = &*descriptor_;
   const auto cancel = [descriptor] { descriptor->cancel(); };
+  waits_since_ = std::chrono::steady_clock::now();
   const bool in_time = co_await with_timeout(wait_for(*descriptor, type), timeout, cancel);
-  co_return in_time;
+  waits_since_.reset();
+  co_return !std::exchange(is_given_up_, false) && in_time;
+}
+
+void pg_connection::give_up_if_silent(milliseconds longest) {
+  if (!waits_since_ || std::chrono::steady_clock::now() - *waits_since_ < longest) return;
+  is_given_up_ = true;
+  descriptor_->cancel();
 }
 
 asio::awaitable<result<void>> pg_connection::connect(std::string text, std::string name,

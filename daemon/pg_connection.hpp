@@ -71,6 +71,8 @@ class pg_connection {
   /// SQLSTATE with which the last server refused the last connect(), "" = none.
   const std::string& refused_with() const { return refused_with_; }
   void close();
+  /// Ends a wait for the server that has lasted for longer than that, as if its time were over.
+  void give_up_if_silent(milliseconds longest);
   bool is_open() const { return connection_ != nullptr; }
 
   /// Prepares a statement for the life of the connection. Not through a transaction pooler.
@@ -127,6 +129,8 @@ class pg_connection {
   boost::asio::any_io_executor executor_;
   std::optional<boost::asio::posix::stream_descriptor> descriptor_;
   PGconn* connection_ = nullptr;
+  std::optional<std::chrono::steady_clock::time_point> waits_since_;
+  bool is_given_up_ = false;
   std::string server_;  ///< of a list, the one that was connected to last
   std::string refused_with_;
   std::size_t results_after_stream_ = 0;

@@ -35,6 +35,10 @@ pg_pool::lease::~lease() {
 
 void pg_pool::renew() { ++generation_; }
 
+void pg_pool::give_up_silent(std::chrono::milliseconds longest) {
+  for (const auto& c : connections_) c->pg.give_up_if_silent(longest);
+}
+
 asio::awaitable<result<void>> pg_pool::open(pooled_connection& c, clock::time_point deadline) {
   auto back_off = k_first_back_off;
   for (;;) {

@@ -58,6 +58,9 @@ class pg_pool {
   /// it is asked again for up to 4 s. Fails as open_source() does.
   boost::asio::awaitable<result<lease>> acquire();
 
+  /// The server may have fallen silent: who has waited for it for longer than that tries again on a
+  /// new connection.
+  void give_up_silent(std::chrono::milliseconds longest);
   /// The database has another history now: connections from before are not used again.
   void renew();
 

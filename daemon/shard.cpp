@@ -23,6 +23,7 @@ constexpr std::size_t k_receive_bytes = 256 * 1024;
 constexpr std::size_t k_chunk_backlog = 4;
 constexpr auto k_tick = 250ms;
 constexpr auto k_decision_retry = 200ms;
+constexpr auto k_suspicion = 20s;
 
 void log_failure(const char* what, std::exception_ptr failed) {
   if (!failed) return;
@@ -154,6 +155,9 @@ asio::awaitable<void> shard::tick() {
     co_await timer.async_wait(asio::use_awaitable);
     const auto now = connection::clock::now();
     const auto wall = std::chrono::system_clock::now();
+    if (now < suspect_until_) {
+      for (auto* pool : {&pool_, &deciding_, &streams_}) pool->give_up_silent(k_answer_timeout);
+    }
     for (const auto& c : connections_) c->tick(now, wall);
     const auto gone = std::erase_if(connections_, [](const auto& c) { return c->is_closed(); });
     count_.fetch_sub(gone, std::memory_order_relaxed);
@@ -197,6 +201,10 @@ void shard::start_over() {
     streams_.renew();
     for (const auto& c : connections_) c->start_over();
   });
+}
+
+void shard::suspect_source() {
+  asio::post(context_, [this] { suspect_until_ = connection::clock::now() + k_suspicion; });
 }
 
 // ---- events

@@ -42,6 +42,8 @@ class shard {
   void deliver(std::shared_ptr<const event_chunk> chunk);
   void broadcast(std::shared_ptr<const client_broadcast> b);
   void start_over();
+  /// The source was lost: for a while statements that wait for long are taken for lost as well.
+  void suspect_source();
   /// A `system` message to all channels that carry rows; its texts are constants.
   void tell(channel::system_message m);
   /// Closes all clients with 1012, spread over `duration`.
@@ -94,6 +96,7 @@ class shard {
   std::chrono::milliseconds drain_duration_{0};
   std::size_t drain_total_ = 0;
   std::int64_t counted_places_ = 0;
+  std::chrono::steady_clock::time_point suspect_until_{};
   bool awaits_place_ = false;  ///< after start_over(), until the new history has begun
   std::thread thread_;
 };
