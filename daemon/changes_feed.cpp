@@ -6,12 +6,6 @@
 
 namespace pgcast {
 namespace asio = boost::asio;
-namespace {
-
-constexpr std::chrono::milliseconds k_source_check{20};
-
-}  // namespace
-
 changes_feed::changes_feed(shard_services& services, feed_owner& owner, std::uint32_t number,
                            std::shared_ptr<viewer_class> viewer,
                            std::vector<change_binding> bindings)
@@ -38,13 +32,6 @@ void changes_feed::take_over(std::shared_ptr<const table_shapes> shapes) {
   spec_->use(shapes);
   registered_shapes_ = std::move(shapes);
   register_keys();
-}
-
-/// "Now" is a place only when the source has said where it is.
-asio::awaitable<void> changes_feed::wait_for_source() {
-  while (!has_ended() && services_.topics.published().history->epoch == 0) {
-    co_await pause(k_source_check);
-  }
 }
 
 // ---- joining

@@ -45,7 +45,6 @@ class changes_feed : public feed {
   boost::asio::awaitable<result<void>> read_cursors(const std::optional<position>& held);
   void register_keys();
   void take_over(std::shared_ptr<const table_shapes> shapes);
-  boost::asio::awaitable<void> wait_for_source();
   boost::asio::awaitable<void> read_shapes();
   std::vector<bool> wanted(const batch_span& span, const event& e);
 

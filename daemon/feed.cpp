@@ -13,6 +13,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::chrono::milliseconds k_room_pause{5};
+constexpr std::chrono::milliseconds k_source_check{20};
 constexpr std::chrono::milliseconds k_stream_pause{300};  // a stream waits so long for its client
 constexpr unsigned k_most_pages_before_stream = 64;
 
@@ -164,6 +165,12 @@ asio::awaitable<void> feed::send_page(const replay_page& page, const position* e
     if (!wants(item.e)) continue;
     const auto sides = sides_of(item, visible->of(item.e, *viewer_));
     if (sides.old_row || sides.new_row) send_row(item.span, item.e, sides, 0);
+  }
+}
+
+asio::awaitable<void> feed::wait_for_source() {
+  while (!has_ended() && services_.topics.published().history->epoch == 0) {
+    co_await pause(k_source_check);
   }
 }
 

@@ -88,6 +88,9 @@ class feed : public subscriber {
   boost::asio::awaitable<void> catch_up(position from);
   /// The way back of a parked client.
   virtual boost::asio::awaitable<void> come_back(position from);
+  /// Until the source has said where it begins: what is committed between an earlier snapshot and
+  /// that place would never come through the hub.
+  boost::asio::awaitable<void> wait_for_source();
   boost::asio::awaitable<result<replay_page>> next_page(reading& r, position from);
   /// Sends the events of a page that the viewer may see, of those only what `end` covers (nullptr:
   /// all); tries again while the database cannot decide.

@@ -52,6 +52,8 @@ asio::awaitable<result<position>> topic_feed::resume_place() {
 }
 
 asio::awaitable<result<void>> topic_feed::prepare(std::optional<position> held) {
+  co_await wait_for_source();
+  if (has_ended()) co_return result<void>{};
   register_member();
   auto p = std::make_unique<prepared>();
   p->resumed = std::move(held);

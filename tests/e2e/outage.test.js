@@ -119,6 +119,27 @@ describe('a daemon behind a network that fails', () => {
     t.diagnostic(`noticed after ${noticed} ms, back after ${back} ms`);
   });
 
+  test('Start_ReaderLaterThanTheFirstJoins_LosesNothing', { timeout: 60_000 }, async (t) => {
+    const campaign = await add_campaign(world);
+    const session = await add_session(world, { campaign });
+    const watches = [`campaign:${campaign}`, `session:${session}`].map((topic) => world.client({ daemon, quick: true }).watch(topic));
+    for (const watch of watches) await watch.snapshot();
+    for (const watch of watches) watch.keep_place();
+    const writers = new Writers(world, [session], { count: 4 });
+    await sleep(500);
+    await daemon.kill('SIGKILL');
+    proxy.hold_connection(2, 1500); // the first one asks whether the server suits, the second is the reader's
+    await daemon.run();
+    await sleep(500);
+    await writers.stop();
+    const wanted = await committed(world, [session]);
+    for (const watch of watches) {
+      await until(() => difference(told_once(watch), wanted).missing === 0, () => `${JSON.stringify(difference(told_once(watch), wanted))} ${watch.say()}`, 15_000);
+      assert.equal(watch.snapshots.length, 1, 'resumed');
+    }
+    t.diagnostic(`${wanted.length} rows`);
+  });
+
   test('Lost_OldConnectionsSilentForEver_NewOnesTakeOver', { timeout: 60_000 }, async (t) => {
     const here = await watch_all();
     const writers = new Writers(world, here.sessions, { count: 3 });

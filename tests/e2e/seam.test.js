@@ -21,6 +21,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       }
       for (const watch of watches) await watch.snapshot(1, 20_000);
       await sleep(500);
+      await until(async () => (await committed(world, [session])).length > 100, 'a hundred rows', 30_000);
       await writers.stop();
       const last = await say(world, session, 'the end');
       for (const watch of watches) await watch.event((event) => event.record?.id === last, 1, 20_000);
