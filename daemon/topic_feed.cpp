@@ -272,6 +272,8 @@ asio::awaitable<void> topic_feed::run_follow(position from) {
 
 asio::awaitable<void> topic_feed::has_caught_up(position at) {
   if (!std::exchange(must_look_again_, false)) co_return;
+  auto here = place();  // held events have been sent since `at`
+  if (here) at = *std::move(here);
   start_reading(std::nullopt);
   co_await run_follow(std::move(at));
 }
