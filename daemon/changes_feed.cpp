@@ -134,15 +134,7 @@ asio::awaitable<void> changes_feed::renew(std::shared_ptr<viewer_class> viewer) 
   viewer_ = std::move(viewer);
   spec_ = std::move(spec);
   register_keys();
-  // What is being decided right now is decided for the old class only: read it again.
-  if (fsm_.is_live()) {
-    co_await wait_for_source();
-    if (has_ended()) co_return;
-    position from = *place();
-    co_await catch_up(std::move(from));
-  } else {
-    fsm_.forget_held();
-  }
+  co_await read_again();
 }
 
 asio::awaitable<void> changes_feed::read_shapes() {
@@ -203,15 +195,11 @@ std::vector<bool> changes_feed::wanted(const batch_span& span, const event& e) {
 void changes_feed::send_row(const std::shared_ptr<const batch_span>& span, const event& e,
                             event_sides sides, std::uint32_t feed_number) {
   event_rows rows(e);
-  const auto cursor = encode_cursor(span->at(e.id), *span->history);
-  std::string bytes;
-  for (const auto& payload : spec_->write(e, rows, sides, wanted(*span, e), cursor)) {
-    bytes += encode_push(owner_.version(), "null", "null", owner_.wire_topic(), "postgres_changes",
-                         payload);
-  }
-  if (bytes.empty()) return;
+  auto frame = write_change(*spec_, owner_.version(), owner_.wire_topic(), span, e, rows, sides,
+                            wanted(*span, e));
+  if (!frame) return;
   metrics().events_delivered.add();
-  owner_.send(std::make_shared<const outbound_frame>(std::move(bytes), span, e.id), feed_number);
+  owner_.send(std::move(frame), feed_number);
 }
 
 }  // namespace pgcast

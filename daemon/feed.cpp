@@ -87,6 +87,17 @@ asio::awaitable<void> feed::come_back(position from) { co_await catch_up(std::mo
 
 asio::awaitable<void> feed::has_caught_up(position) { co_return; }
 
+asio::awaitable<void> feed::read_again() {
+  if (!fsm_.is_live()) {
+    fsm_.forget_held();
+    co_return;
+  }
+  co_await wait_for_source();
+  if (has_ended()) co_return;
+  position from = *place();
+  co_await come_back(std::move(from));
+}
+
 /// Short gaps are one page. A longer one is read as a stream while the client takes it; a client
 /// that does not keep up reads pages, and longer before the next stream.
 asio::awaitable<result<replay_page>> feed::next_page(reading& r, position from) {
@@ -162,7 +173,6 @@ asio::awaitable<void> feed::send_page(const replay_page& page, const position* e
   learn(*visible);
   for (const auto& item : page.items) {
     if (end != nullptr && !end->covers(item.e.xid, item.e.id)) continue;
-    if (!wants(item.e)) continue;
     const auto sides = sides_of(item, visible->of(item.e, *viewer_));
     if (sides.old_row || sides.new_row) send_row(item.span, item.e, sides, 0);
   }

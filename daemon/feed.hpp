@@ -88,6 +88,9 @@ class feed : public subscriber {
   boost::asio::awaitable<void> catch_up(position from);
   /// The way back of a parked client.
   virtual boost::asio::awaitable<void> come_back(position from);
+  /// After a renewal: what is being decided right now is decided for the old class only, so it is
+  /// read (again), also where a join's own snapshot is older than that.
+  boost::asio::awaitable<void> read_again();
   /// Until the source has said where it begins: what is committed between an earlier snapshot and
   /// that place would never come through the hub.
   boost::asio::awaitable<void> wait_for_source();

@@ -135,24 +135,15 @@ class change_delivery : public delivery {
   const event& changed() const override { return event_; }
   event_sides sides() const override { return sides_; }
   const shared_frame& frame() override {
-    if (!is_asked_) frame_ = write();
+    if (!is_asked_) {
+      frame_ = write_change(*as_.changes, as_.version, as_.wire_topic, chunk_->batch, event_, rows_,
+                            sides_, {});
+    }
     is_asked_ = true;
     return frame_;
   }
 
  private:
-  shared_frame write() const {
-    const auto& span = *chunk_->batch;
-    const auto cursor = encode_cursor(span.at(event_.id), *span.history);
-    std::string bytes;
-    for (const auto& payload : as_.changes->write(event_, rows_, sides_, {}, cursor)) {
-      bytes +=
-          encode_push(as_.version, "null", "null", as_.wire_topic, "postgres_changes", payload);
-    }
-    if (bytes.empty()) return nullptr;
-    return std::make_shared<const outbound_frame>(std::move(bytes), chunk_->batch, event_.id);
-  }
-
   const std::shared_ptr<const event_chunk>& chunk_;
   const event& event_;
   event_rows& rows_;
@@ -187,6 +178,19 @@ std::string value_key(const std::string& table, const table_column& column,
 }
 
 }  // namespace
+
+shared_frame write_change(const change_spec& spec, wire_version version,
+                          const std::string& wire_topic,
+                          const std::shared_ptr<const batch_span>& span, const event& e,
+                          event_rows& rows, event_sides sides, const std::vector<bool>& wanted) {
+  const auto cursor = encode_cursor(span->at(e.id), *span->history);
+  std::string bytes;
+  for (const auto& payload : spec.write(e, rows, sides, wanted, cursor)) {
+    bytes += encode_push(version, "null", "null", wire_topic, "postgres_changes", payload);
+  }
+  if (bytes.empty()) return nullptr;
+  return std::make_shared<const outbound_frame>(std::move(bytes), span, e.id);
+}
 
 hub::hub(const relay_description& description)
     : description_(description), published_{std::make_shared<source_history>(), {}} {}

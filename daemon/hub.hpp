@@ -60,6 +60,13 @@ struct audience {
   bool is_alike(const audience& other) const;
 };
 
+/// The frame of a change for who joined as `as.wire_topic` with the bindings of `spec`; `wanted` as
+/// in change_spec::write(). nullptr if none of them gets it.
+shared_frame write_change(const change_spec& spec, wire_version version,
+                          const std::string& wire_topic,
+                          const std::shared_ptr<const batch_span>& span, const event& e,
+                          event_rows& rows, event_sides sides, const std::vector<bool>& wanted);
+
 /// A place among a topic's subscribers; leaves it on destruction.
 class subscription {
  public:

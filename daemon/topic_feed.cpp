@@ -122,14 +122,7 @@ asio::awaitable<void> topic_feed::renew(std::shared_ptr<viewer_class> viewer) {
   viewer_ = std::move(viewer);
   register_member();
   if (is_phone()) follow(std::string{followed_session_});
-  // What is being decided right now is decided for the old class only: read it (again), also if the
-  // join's own snapshot is older than that.
-  if (fsm_.is_live()) {
-    position from = *place();
-    co_await come_back(std::move(from));
-  } else {
-    fsm_.forget_held();
-  }
+  co_await read_again();
 }
 
 // ---- rows

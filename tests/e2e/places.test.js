@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { fresh, use_world } from './fixture/world.js';
 import { sleep, until } from './fixture/process.js';
-import { socket_url } from './fixture/raw.js';
+import { refusal, socket_url } from './fixture/raw.js';
 import { add_campaign, add_session, fresh_phone, say } from './fixture/rows.js';
 import { mint } from './fixture/token.js';
 import { Writers, committed, difference, k_no_difference, told_once } from './fixture/writers.js';
@@ -15,10 +15,6 @@ const k_acknowledged = 700; // ms: a ping four times a second, and slack
 
 const rejoined = (watch, times = 2) => until(() => watch.statuses.filter((one) => one.status === 'SUBSCRIBED').length === times, () => watch.say(), 15_000);
 const ids_of = (watch) => [...new Set(watch.events.map((event) => event.record.id))];
-const metric = async (name, daemon = world.daemon) => {
-  const text = await (await fetch(`http://127.0.0.1:${daemon.admin_port}/metrics`)).text();
-  return Number(text.split('\n').find((line) => line.startsWith(`${name} `)).split(' ')[1]);
-};
 
 for (const vsn of ['1.0.0', '2.0.0']) {
   describe(`vsn ${vsn}`, () => {
@@ -218,16 +214,15 @@ describe('places', () => {
     assert.equal((await visit()).snapshots.length, 1);
     await sleep(200);
     assert.equal((await visit()).snapshots.length, 0);
-    await until(async () => (await metric('pgcast_held_places', daemon)) === 1, 'one place is held');
+    await until(async () => (await daemon.metric('pgcast_held_places')) === 1, 'one place is held');
     await sleep(k_held + 500);
-    await until(async () => (await metric('pgcast_held_places', daemon)) === 0, 'no place is held');
+    await until(async () => (await daemon.metric('pgcast_held_places')) === 0, 'no place is held');
     assert.equal((await visit()).snapshots.length, 1);
-    assert.equal(await metric('pgcast_held_places_total{outcome="resumed"}', daemon), 1);
-    assert.equal(await metric('pgcast_held_places_total{outcome="expired"}', daemon), 1);
+    assert.equal(await daemon.metric('pgcast_held_places_total{outcome="resumed"}'), 1);
+    assert.equal(await daemon.metric('pgcast_held_places_total{outcome="expired"}'), 1);
   });
 
   test('Id_TooLong_IsRefusedWithTheRemedy', async () => {
-    const { refusal } = await import('./fixture/raw.js');
     const { status, body } = await refusal(world.daemon.url, { apikey: mint({}), vsn: '2.0.0', client_id: 'x'.repeat(129) });
     assert.equal(status, 400);
     assert.match(JSON.parse(body).error, /client_id is longer than 128 bytes/);
