@@ -13,7 +13,7 @@ const binary = process.env.PGCAST_BIN;
 const state = fs.mkdtempSync(path.join(os.tmpdir(), 'pgcast-dev-'));
 fs.chmodSync(state, 0o711);
 
-// The console's address and token of a `./dev run` that has come up, its process and its output.
+// A `./dev run` that has come up: its process, what it has printed, the console's address and token.
 async function start() {
   const environment = { ...process.env, PGCAST_DEV_DIR: state, PGCAST_BIN: binary };
   for (const name of Object.keys(environment)) {
@@ -29,7 +29,9 @@ async function start() {
   const address = new Promise((resolve, reject) => {
     const listen = (chunk) => {
       running.output += chunk;
-      const found = /console\s+(http:\/\/[^/]+)\/#token=(\S+)/.exec(running.output);
+      // Lines may come in pieces: only behind the last one are the others whole.
+      const found = /console\s+(http:\/\/[^/]+)\/#token=(\S+)[^]*\nA new chat message/
+        .exec(running.output);
       if (found) resolve(found);
     };
     child.stdout.on('data', listen);
