@@ -76,8 +76,8 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
   wants_presence_ = request.presence_enabled;
   if (id_.name.kind == topic_kind::plain) {
     audience as{viewer_, version_, id_.wire_topic, audience::part::member};
-    membership_ = services_.topics.subscribe(topic_key(id_.name.kind, id_.name.key), id_.name.kind,
-                                             std::move(as), *this);
+    membership_ =
+        services_.topics.subscribe(topic_key(id_.name), id_.name.kind, std::move(as), *this);
   } else {
     rows_ = std::make_unique<topic_feed>(services_, *this, owner_->next_feed_number(), viewer_,
                                          id_.name, request);

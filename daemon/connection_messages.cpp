@@ -144,7 +144,7 @@ void connection::on_leave(const client_message& m) {
 
 void connection::on_broadcast(channel& c, const client_message& m) {
   client_broadcast b;
-  b.topic = topic_key(c.id().name.kind, c.id().name.key);
+  b.topic = topic_key(c.id().name);
   if (m.is_push) {
     b.event = m.user_event;
     b.payload = m.payload;

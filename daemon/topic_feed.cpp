@@ -27,8 +27,7 @@ void topic_feed::end() {
 
 void topic_feed::register_member() {
   audience as{viewer_, owner_.version(), owner_.wire_topic(), audience::part::member};
-  membership_ = services_.topics.subscribe(topic_key(name_.kind, name_.key), name_.kind,
-                                           std::move(as), *this);
+  membership_ = services_.topics.subscribe(topic_key(name_), name_.kind, std::move(as), *this);
 }
 
 void topic_feed::follow(const std::string& session) {

@@ -27,6 +27,13 @@ std::size_t separator_bytes(std::string_view text) {
   return 0;
 }
 
+std::string prefixed(std::string_view prefix, std::string_view key) {
+  std::string out{prefix};
+  out += ':';
+  out += key;
+  return out;
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
@@ -51,11 +58,12 @@ result<topic> parse_topic(std::string_view name) {
 std::string topic_key(topic_kind kind, std::string_view key) {
   const auto found =
       std::find_if(k_kinds.begin(), k_kinds.end(), [&](const auto& k) { return k.kind == kind; });
-  if (found == k_kinds.end()) return std::string{key};
-  std::string out{found->prefix};
-  out += ':';
-  out += key;
-  return out;
+  return prefixed(found == k_kinds.end() ? "public" : found->prefix, key);
+}
+
+std::string topic_key(const topic& t) {
+  const bool is_private = t.kind == topic_kind::plain && t.is_private;
+  return is_private ? prefixed("private", t.key) : topic_key(t.kind, t.key);
 }
 
 std::string normalize_phone(std::string_view text) {

@@ -16,14 +16,18 @@ struct topic {
   topic_kind kind = topic_kind::plain;
   std::string name;  ///< as typed, "phone:+44 7700 900001"
   std::string key;   ///< what rows are compared with: the id; of phone: the canonical number
+  bool is_private = false;  ///< plain ones only: another topic than the public one of that name
 };
 
 /// Splits at the first colon. Names without a known prefix are plain channels (broadcast only).
 /// Fails with topic_missing for an empty name or an empty id of a known kind.
 result<topic> parse_topic(std::string_view name);
 
-/// The key under which a hub keeps a topic of this kind ("session:abc").
+/// The key under which a hub keeps a topic of this kind ("session:abc"); of a plain one the public
+/// topic ("public:room"). No two topics have the same.
 std::string topic_key(topic_kind kind, std::string_view key);
+/// The same, of a private one "private:room".
+std::string topic_key(const topic& t);
 
 /// A phone number in the form in which numbers are compared: separators (blanks, dots, dashes,
 /// slashes, brackets) dropped, a leading 00 turned into +, if that leaves digits with at most one

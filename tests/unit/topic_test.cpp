@@ -45,7 +45,19 @@ TEST(Topic, HubKey_OfEveryKind_CannotBeMistakenForAnother) {
     EXPECT_EQ(parse_topic(topic_key(kind, "x"))->kind, kind);
     EXPECT_EQ(parse_topic(topic_key(kind, "x"))->key, "x");
   }
-  EXPECT_EQ(topic_key(topic_kind::plain, "room:1"), "room:1");
+  for (const std::string_view name : {"x", "public:x", "private:x", "sessions:x"}) {
+    auto t = *parse_topic(name);
+    EXPECT_TRUE(keys.insert(topic_key(t)).second) << name;
+    EXPECT_EQ(topic_key(t), topic_key(t.kind, t.key));
+    t.is_private = true;
+    EXPECT_TRUE(keys.insert(topic_key(t)).second) << name;
+  }
+}
+
+TEST(Topic, HubKey_OfARelayedTopic_IsTheSamePrivateOrNot) {
+  auto t = *parse_topic("session:x");
+  t.is_private = true;
+  EXPECT_EQ(topic_key(t), "session:x");
 }
 
 TEST(Phone, Number_IsComparedAsDigitsWithALeadingPlus) {
