@@ -3,6 +3,8 @@
 #include "daemon/metrics.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <spdlog/spdlog.h>
 
@@ -88,6 +90,7 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
   }
   if (!carries_rows()) return answer_joined(ref);
   if (!place.client_id.empty()) key_ = std::make_unique<place_key>(std::move(place));
+  if (changes_ && request.waits_for_changes) spawn(refuse_late(ref, request.changes_timeout));
   ++*running;
   spawn(run_join(std::move(ref), std::move(running)));
 }
@@ -135,6 +138,19 @@ void channel::answer_joined(const std::string& ref) {
   if (changes_) {
     tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL", changes_->first_cursor()});
   }
+}
+
+/// Who waits for his changes wants to know when they do not begin.
+asio::awaitable<void> channel::refuse_late(std::string ref, std::chrono::milliseconds timeout) {
+  asio::steady_timer timer(services_.executor, timeout);
+  co_await timer.async_wait(asio::use_awaitable);
+  if (has_ended() || is_joined_) co_return;
+  metrics().joins[join_outcome::unavailable].add();
+  reply(ref, "error",
+        reason_json("PostgresChangesSubscribeTimeout: Timed out after " +
+                    std::to_string(timeout.count()) +
+                    "ms waiting for the postgres_changes subscription"));
+  owner_->on_channel_ended(*this);
 }
 
 void channel::refuse(const std::string& ref, const error& e) {

@@ -11,6 +11,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -129,6 +130,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   boost::asio::awaitable<void> run_join(std::string ref, std::shared_ptr<unsigned> running);
   boost::asio::awaitable<void> answer_join(std::string ref);
   void answer_joined(const std::string& ref);
+  boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);
   bool has_ended() const { return owner_ == nullptr; }
 

@@ -42,6 +42,14 @@ claims with_grace(claims who, wall_time now, std::chrono::seconds skew) {
   return who;
 }
 
+/// Clients of the first realtime API name their table in the topic; a room of broadcasts among
+/// clients without options looks nearly alike.
+bool is_of_first_api(const join_request& request, const topic& name) {
+  if (!request.options.empty() || name.kind != topic_kind::plain) return false;
+  return request.has_user_token || name.name == "public" || name.name == "*" ||
+         name.name.starts_with("public:");
+}
+
 std::string reason_json(std::string_view reason) {
   return R"({"reason":)" + json_quote(reason) + "}";
 }
@@ -103,6 +111,7 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::malformed].add();
     return reply_error(m, "RealtimeDisabledForConfiguration: " + bindings.error().detail);
   }
+  if (is_of_first_api(*request, *name)) bindings->push_back(binding_of_topic(name->name));
   if (name->name.starts_with("stats:")) {
     metrics().joins[join_outcome::malformed].add();
     return reply_error(m,

@@ -185,8 +185,8 @@ shared_frame write_change(const change_spec& spec, wire_version version,
                           event_rows& rows, event_sides sides, const std::vector<bool>& wanted) {
   const auto cursor = encode_cursor(span->at(e.id), *span->history);
   std::string bytes;
-  for (const auto& payload : spec.write(e, rows, sides, wanted, cursor)) {
-    bytes += encode_push(version, "null", "null", wire_topic, "postgres_changes", payload);
+  for (const auto& m : spec.write(e, rows, sides, wanted, cursor)) {
+    bytes += encode_push(version, "null", "null", wire_topic, m.event, m.payload);
   }
   if (bytes.empty()) return nullptr;
   return std::make_shared<const outbound_frame>(std::move(bytes), span, e.id);
@@ -257,7 +257,8 @@ void hub::remove(subscription::place* p) {
 }
 
 /// All under whose key the event falls: its table, its schema, everything, and the values that it
-/// has now or, of a DELETE, had.
+/// has now or, of a DELETE, had; those that an UPDATE replaced as well, for who wants to hear of
+/// rows that leave a filter.
 std::vector<const hub::entry*> hub::change_entries(const event& e, event_rows& rows) const {
   std::vector<const entry*> out;
   if (changes_.empty() || e.op == operation::truncate) return out;
@@ -273,8 +274,10 @@ std::vector<const hub::entry*> hub::change_entries(const event& e, event_rows& r
   const auto indexed = indexed_.find(table);
   if (indexed == indexed_.end()) return out;
   for (const auto& c : indexed->second) {
-    const auto value = canonical_value(rows.compared(), c.column);
-    if (value) look(value_key(table, c.column, *value));
+    for (auto* row : {&rows.compared(), &rows.replaced()}) {
+      const auto value = canonical_value(*row, c.column);
+      if (value) look(value_key(table, c.column, *value));
+    }
   }
   return out;
 }

@@ -46,7 +46,10 @@ void add_tables(outbox_filter& f, const std::vector<replay_query::changed_table>
     f.where += " OR (true";
     if (t.schema != "*") f.where += " AND schema_name = " + parameter(t.schema);
     if (t.table != "*") f.where += " AND table_name = " + parameter(t.table);
-    if (t.session) f.where += " AND session_id = " + parameter(*t.session);
+    if (t.session) {
+      const auto session = parameter(*t.session);
+      f.where += " AND (session_id = " + session + " OR old_session_id = " + session + ")";
+    }
     f.where += ")";
   }
   f.where += ")";

@@ -33,7 +33,7 @@ struct replay_query {
   struct changed_table {
     std::string schema;                  ///< "*": all
     std::string table;                   ///< "*": all
-    std::optional<std::string> session;  ///< rows of that session only
+    std::optional<std::string> session;  ///< rows that are or were of it
   };
   topic_kind kind = topic_kind::plain;  ///< session, campaign; plain: changes of `tables`
   std::string key;                      ///< of session and campaign, as in topic

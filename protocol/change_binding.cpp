@@ -53,6 +53,17 @@ void read_member(std::string_view key, json_value value, change_binding& out,
   if (key == "select" && !read_columns(value, out.select)) {
     refused = "select of postgres_changes must be a list of column names";
   }
+  if (key == "leave") {
+    const auto token = raw_scalar(value);
+    out.wants_leaving = token == "true";
+    if (!out.wants_leaving && token != "false") {
+      refused = "leave of postgres_changes must be true or false";
+    }
+  }
+  if (key == "int8") {
+    out.int8_as_text = string_of(value).value_or("") == "text";
+    if (!out.int8_as_text) refused = "int8 of postgres_changes must be \"text\"";
+  }
   // What is no text is no cursor either, and is refused as one.
   if (key == "resume") out.resume = string_of(value).value_or("?");
 }
@@ -66,16 +77,46 @@ std::uint32_t hash_of(std::string_view text) {
 
 }  // namespace
 
-bool change_binding::is_for(const event& e) const {
-  if (op && *op != e.op) return false;
+bool change_binding::is_for(const event& e, operation as) const {
+  if (op && *op != as) return false;
   return (schema == "*" || schema == e.schema) && (table == "*" || table == e.table);
+}
+
+bool change_binding::looks_like(const change_binding& other) const {
+  return select == other.select && resume.has_value() == other.resume.has_value() &&
+         int8_as_text == other.int8_as_text && is_bare == other.is_bare;
 }
 
 std::string change_binding::identity() const {
   std::string out = op ? std::string{static_cast<char>(*op)} : "*";
   for (const auto* part : {&schema, &table, &filter}) out.append("\n").append(json_quote(*part));
   for (const auto& column : select) out.append("\n").append(json_quote(column));
-  return out.append(resume ? "\nr" : "\n");
+  out.append(resume ? "\nr" : "\n");
+  if (wants_leaving) out += 'l';
+  if (int8_as_text) out += '8';
+  if (is_bare) out += 'b';
+  return out;
+}
+
+change_binding binding_of_topic(std::string_view name) {
+  change_binding b;
+  b.is_bare = true;
+  const auto take = [&](char until) {
+    const auto end = std::min(name.find(until), name.size());
+    const std::string part{name.substr(0, end)};
+    name.remove_prefix(std::min(end + 1, name.size()));
+    return part;
+  };
+  b.schema = take(':');
+  b.table = take(':');
+  b.filter = name;
+  b.json = R"({"event":"*","schema":)" + json_quote(b.schema);
+  if (!b.table.empty()) b.json += R"(,"table":)" + json_quote(b.table);
+  if (!b.filter.empty()) b.json += R"(,"filter":)" + json_quote(b.filter);
+  b.json += '}';
+  if (b.table.empty()) b.table = "*";
+  b.id = hash_of(b.identity());
+  return b;
 }
 
 result<std::vector<change_binding>> parse_bindings(const std::vector<std::string>& objects) {

@@ -1,80 +1,8 @@
 #include "protocol/change_spec.hpp"
 
-#include "protocol/codec.hpp"
-
 #include <algorithm>
 
 namespace pgcast {
-namespace {
-
-constexpr std::string_view name_of(operation op) {
-  switch (op) {
-    case operation::insert:
-      return "INSERT";
-    case operation::update:
-      return "UPDATE";
-    case operation::remove:
-      return "DELETE";
-    case operation::truncate:
-      break;
-  }
-  return "TRUNCATE";
-}
-
-/// "2026-01-02T03:04:05.678901Z" with milliseconds, as Supabase Realtime has it.
-std::string milliseconds_of(const std::string& commit_timestamp) {
-  const auto dot = commit_timestamp.find('.');
-  if (dot == std::string::npos || commit_timestamp.size() < dot + 4) return commit_timestamp;
-  return commit_timestamp.substr(0, dot + 4) + "Z";
-}
-
-using column_list = std::vector<const shape_column*>;
-
-column_list columns_for(const table_shape& shape, const std::vector<std::string>& select) {
-  column_list out;
-  for (const auto& c : shape.columns) {
-    const bool is_chosen = select.empty() || c.is_key ||
-                           std::find(select.begin(), select.end(), c.of.name) != select.end();
-    if (c.is_selectable && is_chosen) out.push_back(&c);
-  }
-  return out;
-}
-
-std::string columns_json(const column_list& columns) {
-  std::string out = "[";
-  for (const auto* c : columns) {
-    if (out.size() > 1) out += ',';
-    out.append(R"({"name":)").append(json_quote(c->of.name));
-    out.append(R"(,"type":)").append(json_quote(c->type_name)).append("}");
-  }
-  return out + ']';
-}
-
-/// The record with those columns only; as it came where that is all of them.
-std::string record_json(std::string_view record, const table_shape& shape,
-                        const std::vector<std::string>& select, const column_list& columns) {
-  if (record.empty()) return "{}";
-  if (shape.has_table_grant && select.empty()) return std::string{record};
-  std::vector<std::string> names;
-  for (const auto* c : columns) names.push_back(c->of.name);
-  const auto values = raw_values(record, names);
-  if (!values) return "{}";
-  std::string out = "{";
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (out.size() > 1) out += ", ";
-    out.append(json_quote(names[i])).append(": ").append((*values)[i]);
-  }
-  return out + '}';
-}
-
-/// Puts members in front of the closing brace.
-void add_members(std::string& object, const std::string& members) {
-  const auto end = object.find_last_of('}');
-  const bool is_empty = object.find_last_not_of(" \t\r\n", end - 1) == object.find('{');
-  object.replace(end, std::string::npos, (is_empty ? "" : ", ") + members + "}");
-}
-
-}  // namespace
 
 row_values& event_rows::compared() {
   if (!compared_) {
@@ -82,6 +10,17 @@ row_values& event_rows::compared() {
     compared_.emplace(is_removed ? event_.old_record : event_.record);
   }
   return *compared_;
+}
+
+row_values& event_rows::compared_old() {
+  if (!compared_old_) compared_old_.emplace(whole_old());
+  return *compared_old_;
+}
+
+row_values& event_rows::replaced() {
+  const bool is_update = event_.op == operation::update;
+  if (!replaced_) replaced_.emplace(is_update ? std::string_view{event_.old_record} : "");
+  return *replaced_;
 }
 
 const std::string& event_rows::whole_old() {
@@ -161,65 +100,59 @@ std::vector<change_spec::key> change_spec::keys() const {
   return out;
 }
 
+std::optional<operation> change_spec::match(std::size_t binding, const table_shape& shape,
+                                            const event& e, event_rows& rows) const {
+  const auto& b = bindings_[binding];
+  const bool may_leave =
+      b.wants_leaving && e.op == operation::update && b.is_for(e, operation::remove);
+  if (!b.is_for(e) && !may_leave) return std::nullopt;
+  const auto& read = filter_for(binding, shape);
+  if (!read) return std::nullopt;
+  if (read->matches(rows.compared())) return b.is_for(e) ? std::optional{e.op} : std::nullopt;
+  if (may_leave && read->matches(rows.compared_old())) return operation::remove;
+  return std::nullopt;
+}
+
 bool change_spec::may_match(const event& e, event_rows& rows) const {
   if (e.op == operation::truncate) return false;
   const auto* shape = shapes_->find(e.schema, e.table);
   for (std::size_t i = 0; i < bindings_.size(); ++i) {
-    if (!bindings_[i].is_for(e)) continue;
-    if (shape == nullptr) return true;
-    const auto& read = filter_for(i, *shape);
-    if (!read || read->matches(rows.compared())) return true;
+    const auto& b = bindings_[i];
+    if (shape != nullptr && filter_for(i, *shape)) {
+      if (match(i, *shape, e, rows)) return true;
+    } else if (b.is_for(e) || (b.wants_leaving && b.is_for(e, operation::remove))) {
+      return true;
+    }
   }
   return false;
 }
 
-std::vector<std::string> change_spec::write(const event& e, event_rows& rows, event_sides sides,
-                                            const std::vector<bool>& wanted,
-                                            std::string_view cursor) const {
-  std::vector<std::string> out;
+std::vector<change_message> change_spec::write(const event& e, event_rows& rows, event_sides sides,
+                                               const std::vector<bool>& wanted,
+                                               std::string_view cursor) const {
+  std::vector<change_message> out;
   const auto* shape = shapes_->find(e.schema, e.table);
   const bool is_seen = e.op == operation::remove ? sides.old_row : sides.new_row;
   if (shape == nullptr || !is_seen || e.op == operation::truncate) return out;
-  std::vector<std::size_t> matching;
+  std::vector<std::pair<std::size_t, operation>> matching;
   for (std::size_t i = 0; i < bindings_.size(); ++i) {
-    if (!bindings_[i].is_for(e) || (!wanted.empty() && !wanted[i])) continue;
-    const auto& read = filter_for(i, *shape);
-    if (read && read->matches(rows.compared())) matching.push_back(i);
+    if (!wanted.empty() && !wanted[i]) continue;
+    const auto as = match(i, *shape, e, rows);
+    const bool is_leaving = as && *as != e.op;
+    if (as && (!is_leaving || sides.old_row)) matching.emplace_back(i, *as);
   }
-  while (!matching.empty()) {  // one message for those that look alike
-    const auto& b = bindings_[matching.front()];
-    const auto is_alike = [&](std::size_t i) {
-      return bindings_[i].select == b.select &&
-             bindings_[i].resume.has_value() == b.resume.has_value();
-    };
-    std::string ids;
-    for (const auto i : matching) {
-      if (is_alike(i)) ids.append(ids.empty() ? "" : ",").append(std::to_string(bindings_[i].id));
-    }
-    const auto columns = columns_for(*shape, b.select);
-    const bool has_new = e.op != operation::remove;
-    const bool has_old = e.op != operation::insert;
-    std::string record = record_json(e.record, *shape, b.select, columns);
-    std::string old_record = "{}";
-    if (has_old && sides.old_row) {
-      old_record = record_json(rows.whole_old(), *shape, b.select, columns);
-    }
-    if (b.resume) {
-      const std::string place = R"("_pgcast_id": ")" + std::to_string(e.id) +
-                                R"(", "_pgcast_cursor": ")" + std::string{cursor} + '"';
-      add_members(record, place);
-      add_members(old_record, place);
-    }
-    std::string text = R"({"ids":[)" + ids + R"(],"data":{"schema":)" + json_quote(e.schema);
-    text.append(R"(,"table":)").append(json_quote(e.table));
-    text.append(R"(,"type":")").append(name_of(e.op));
-    text.append(R"(","commit_timestamp":")").append(milliseconds_of(e.commit_timestamp));
-    text.append(R"(","columns":)").append(columns_json(columns));
-    if (has_new) text.append(R"(,"record":)").append(record);
-    if (has_old) text.append(R"(,"old_record":)").append(old_record);
-    text.append(R"(,"errors":null}})");
-    out.push_back(std::move(text));
-    std::erase_if(matching, is_alike);
+  while (!matching.empty()) {
+    const auto [first, as] = matching.front();
+    const auto& b = bindings_[first];
+    std::vector<std::uint32_t> ids;
+    std::erase_if(matching, [&](const auto& other) {
+      const bool is_alike = other.second == as && b.looks_like(bindings_[other.first]);
+      if (is_alike) ids.push_back(bindings_[other.first].id);
+      return is_alike;
+    });
+    const bool has_old = e.op != operation::insert && sides.old_row;
+    const std::string_view old = has_old ? std::string_view{rows.whole_old()} : "";
+    out.push_back(write_change_message({e, *shape, b, ids, as, old, cursor}));
   }
   return out;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/change_binding.hpp"
+#include "protocol/change_message.hpp"
 #include "protocol/event.hpp"
 #include "protocol/filter.hpp"
 #include "protocol/table_shape.hpp"
@@ -23,11 +24,17 @@ class event_rows {
   row_values& compared();
   /// The whole old row; "" where there is none or it cannot be built.
   const std::string& whole_old();
+  /// The same for filters.
+  row_values& compared_old();
+  /// Of an UPDATE the old values of the columns that it changed.
+  row_values& replaced();
 
  private:
   const event& event_;
   std::optional<std::string> whole_old_;
   std::optional<row_values> compared_;
+  std::optional<row_values> compared_old_;
+  std::optional<row_values> replaced_;
 };
 
 /// All bindings of a channel: which changes they get, and how a change is written for them.
@@ -62,15 +69,18 @@ class change_spec {
   /// a filter that they do not fit, leaves it open: they may be older than the table is now.
   bool may_match(const event& e, event_rows& rows) const;
 
-  /// The payloads of `postgres_changes` messages, {"ids":..,"data":..}: one for all bindings that
-  /// want the same columns. `wanted[i]` false leaves binding i out; empty = all. `cursor` is the
-  /// event's place. Empty if nothing matches or the subscriber does not see the side that counts.
-  std::vector<std::string> write(const event& e, event_rows& rows, event_sides sides,
-                                 const std::vector<bool>& wanted, std::string_view cursor) const;
+  /// One message for all bindings that want the same. `wanted[i]` false leaves binding i out; empty
+  /// = all. `cursor` is the event's place. Empty if nothing matches or the subscriber does not see
+  /// the side that counts.
+  std::vector<change_message> write(const event& e, event_rows& rows, event_sides sides,
+                                    const std::vector<bool>& wanted, std::string_view cursor) const;
 
  private:
   using parsed_filter = std::optional<filter>;  // nullopt: it cannot be read for that table
   const parsed_filter& filter_for(std::size_t binding, const table_shape& shape) const;
+  /// As what the binding gets the event, if it does: as an UPDATE that leaves its filter, a DELETE.
+  std::optional<operation> match(std::size_t binding, const table_shape& shape, const event& e,
+                                 event_rows& rows) const;
 
   std::vector<change_binding> bindings_;
   std::string identity_;

@@ -97,11 +97,23 @@ void read_bindings(json_value value, join_request& out) {
   });
 }
 
+/// {"wait": true, "timeout": ms}; Supabase Realtime answers after 20 s at the latest.
+void read_changes_options(json_value value, join_request& out) {
+  constexpr unsigned longest = 20'000;
+  for_each_member(value, [&](std::string_view key, json_value member) {
+    if (key == "wait") out.waits_for_changes = flag_of(member, false);
+    if (key == "timeout" && !is_null(member)) {
+      out.changes_timeout = std::chrono::milliseconds{size_of(member, longest)};
+    }
+  });
+}
+
 void read_config(json_value value, join_request& out) {
   for_each_member(value, [&](std::string_view key, json_value member) {
     if (key == "broadcast") read_broadcast(member, out);
     if (key == "presence") read_presence(member, out);
     if (key == "postgres_changes") read_bindings(member, out);
+    if (key == "postgres_changes_options") read_changes_options(member, out);
     if (key == "private") out.is_private = flag_of(member, false);
   });
 }
@@ -118,7 +130,10 @@ result<join_request> parse_join(std::string_view payload_json) {
   for_each_member(document.root(), [&](std::string_view key, json_value value) {
     if (key == "config") read_config(value, out);
     if (key == "access_token") out.access_token = token_of(value);
-    if (key == "user_token") user_token = token_of(value);
+    if (key == "user_token") {
+      out.has_user_token = true;
+      user_token = token_of(value);
+    }
   });
   if (out.access_token.empty()) out.access_token = std::move(user_token);
   for_each_member(document.root(), [&](std::string_view key, json_value value) {

@@ -2,6 +2,7 @@
 
 #include "protocol/error.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,7 +30,11 @@ struct join_request {
   snapshot_sizes sizes;  ///< {"snapshot": {"messages": N, ..}}, capped at the defaults
   std::optional<std::string> resume_cursor;  ///< {"resume": "<cursor>"}
   std::optional<std::string> resume_since;   ///< {"resume": {"since": "<ISO time>"}}, unchecked
-  std::string options;                       ///< `config` as it came
+  std::string options;                       ///< `config` as it came; "": there is none
+  /// Of the first realtime API: there is no `config`, and perhaps a `user_token`.
+  bool has_user_token = false;
+  bool waits_for_changes = false;                     ///< postgres_changes_options.wait
+  std::chrono::milliseconds changes_timeout{15'000};  ///< how long it may take then
 };
 
 /// Reads the payload leniently, as Supabase Realtime does: booleans may be the strings "true" and

@@ -53,7 +53,12 @@ std::vector<std::string> written(const change_spec& spec, const event& e,
                                  event_sides sides = {true, true},
                                  const std::vector<bool>& wanted = {}) {
   event_rows rows(e);
-  return spec.write(e, rows, sides, wanted, "CURSOR");
+  std::vector<std::string> payloads;
+  for (auto& m : spec.write(e, rows, sides, wanted, "CURSOR")) {
+    EXPECT_EQ(m.event, "postgres_changes");
+    payloads.push_back(std::move(m.payload));
+  }
+  return payloads;
 }
 
 constexpr auto k_row = R"({"id": 1, "price": 10, "secret": "s"})";
@@ -98,6 +103,7 @@ TEST(ChangeBinding, MembersOfTheWrongType_AreRefusedByName) {
   for (const auto& [object, member] :
        {std::pair{R"({"event":1})", "event"}, std::pair{R"({"schema":["s"]})", "schema"},
         std::pair{R"({"table":7})", "table"}, std::pair{R"({"filter":{"a":1}})", "filter"},
+        std::pair{R"({"leave":"yes"})", "leave"}, std::pair{R"({"int8":"number"})", "int8"},
         std::pair{R"({"table":"t","select":"id"})", "select"},
         std::pair{R"({"table":"t","select":[1]})", "select"}}) {
     const auto read = parse_bindings({object});
@@ -185,6 +191,60 @@ TEST(ChangeSpec, Cursors_ComeOnlyWithResume) {
   const auto hidden_old = written(resuming, change("U", k_row, "{}"), {false, true})[0];
   EXPECT_THAT(hidden_old,
               HasSubstr(R"("old_record":{"_pgcast_id": "7", "_pgcast_cursor": "CURSOR"})"));
+}
+
+TEST(ChangeSpec, Update_OutOfTheFilter_IsADeleteForWhoAskedForIt) {
+  const std::string filter = R"({"table":"offer","filter":"price=gt.5")";
+  const auto e = change("U", R"({"id": 1, "price": 3, "secret": "s"})", R"({"price": 10})");
+  EXPECT_THAT(written(spec_of({filter + "}"}), e), IsEmpty());
+  EXPECT_THAT(written(spec_of({filter + R"(,"leave":false})"}), e), IsEmpty());
+  EXPECT_THAT(written(spec_of({filter + R"(,"event":"UPDATE","leave":true})"}), e), IsEmpty());
+  for (const std::string event : {"*", "DELETE"}) {
+    const auto spec = spec_of({filter + R"(,"leave":true,"event":")" + event + "\"}"});
+    event_rows rows(e);
+    EXPECT_TRUE(spec.may_match(e, rows));
+    const auto all = written(spec, e);
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_THAT(all[0], HasSubstr(R"("type":"DELETE")"));
+    EXPECT_THAT(all[0], HasSubstr(R"("old_record":{"id": 1, "price": 10, "secret": "s"})"));
+    EXPECT_THAT(all[0], Not(HasSubstr(R"("record":{)")));
+    EXPECT_THAT(written(spec, e, {false, true}), IsEmpty()) << "it never saw the row";
+    EXPECT_THAT(written(spec, e, {true, false}), IsEmpty()) << "as Supabase: the new row counts";
+  }
+  const auto all =
+      written(spec_of({filter + R"(,"leave":true})"}), change("U", k_row, R"({"price": 3})"));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_THAT(all[0], HasSubstr(R"("type":"UPDATE")")) << "it comes into the filter";
+}
+
+TEST(ChangeSpec, Int8_ThatIsAskedForAsText_KeepsItsDigits) {
+  const auto spec = spec_of({R"({"table":"offer","int8":"text"})"});
+  const auto all =
+      written(spec, change("U", R"({"id": 9007199254740993, "price": 1})", R"({"id": null})"));
+  EXPECT_THAT(all[0],
+              HasSubstr(R"({"name":"id","type":"text"},{"name":"price","type":"numeric"})"));
+  EXPECT_THAT(all[0], HasSubstr(R"("record":{"id": "9007199254740993", "price": 1)"));
+  EXPECT_THAT(all[0], HasSubstr(R"("old_record":{"id": null, "price": 1)"));
+}
+
+TEST(ChangeSpec, FirstApi_NamesItsTableInTheTopicAndGetsTheBareData) {
+  change_spec spec({binding_of_topic("public:offer:price=gt.5")});
+  spec.use(shapes());
+  ASSERT_TRUE(spec.check("anon"));
+  const auto e = change("I", k_row, std::nullopt);
+  event_rows rows(e);
+  const auto all = spec.write(e, rows, {true, true}, {}, "CURSOR");
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].event, "INSERT");
+  EXPECT_THAT(all[0].payload, testing::StartsWith(R"({"schema":"public","table":"offer")"));
+  EXPECT_THAT(bindings_reply(spec.bindings()), HasSubstr(R"("filter":"price=gt.5")"));
+  const auto place = [](std::string_view topic) {
+    const auto b = binding_of_topic(topic);
+    return b.schema + "|" + b.table + "|" + b.filter;
+  };
+  EXPECT_EQ(place("*"), "*|*|");
+  EXPECT_EQ(place("public"), "public|*|");
+  EXPECT_EQ(place("public:t:at=eq.12:30"), "public|t|at=eq.12:30");
 }
 
 TEST(ChangeSpec, Keys_AreOneForEachTableAndValue) {

@@ -203,6 +203,26 @@ TEST(Join, Resume_ThatIsNoCursor_IsKeptToBeRefused) {
   EXPECT_EQ(parse_broadcast(R"({"resume":{"since":1760000000000}})").resume_since, "1760000000000");
 }
 
+TEST(Join, ChangesOptions_TellWhetherAndHowLongTheClientWaits) {
+  EXPECT_FALSE(parse(R"({"config":{}})").waits_for_changes);
+  const auto waiting = parse(R"({"config":{"postgres_changes_options":{"wait":true}}})");
+  EXPECT_TRUE(waiting.waits_for_changes);
+  EXPECT_EQ(waiting.changes_timeout.count(), 15'000);
+  const auto timeout = [](const std::string& ms) {
+    return parse(R"({"config":{"postgres_changes_options":{"timeout":)" + ms + "}}}")
+        .changes_timeout.count();
+  };
+  EXPECT_EQ(timeout("5000"), 5'000);
+  EXPECT_EQ(timeout("60000"), 20'000);
+  EXPECT_EQ(timeout("null"), 15'000);
+}
+
+TEST(Join, FirstApi_HasAUserTokenAndNoOptions) {
+  EXPECT_TRUE(parse(R"({"user_token":"a.b.c"})").has_user_token);
+  EXPECT_FALSE(parse(R"({"access_token":"a.b.c"})").has_user_token);
+  EXPECT_EQ(parse(R"({"user_token":"a.b.c"})").options, "");
+}
+
 TEST(Join, MutatedPayloads_NeverCrash) {
   std::mt19937 random(23);
   const auto joins = recorded_joins();
