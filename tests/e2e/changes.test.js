@@ -6,6 +6,7 @@ import { sleep, until } from './fixture/process.js';
 import { add_campaign, add_session, say } from './fixture/rows.js';
 import { Writers, committed, difference, k_no_difference } from './fixture/writers.js';
 import { fill } from './fixture/unread.js';
+import { Changes } from './fixture/changes.js';
 
 const world = use_world({
   env: { PGCAST_AUTH_CACHE: '1s' },
@@ -19,43 +20,6 @@ const world = use_world({
     CREATE TABLE unrelayed (id int);
     GRANT SELECT ON unrelayed TO service_role`,
 });
-
-/** A channel with these filter objects (by reference, as supabase-js keeps them), and what each heard. */
-class Changes {
-  statuses = [];
-  systems = [];
-
-  constructor(client, filters, name = fresh('changes')) {
-    this.filters = filters;
-    this.heard = filters.map(() => []);
-    this.channel = client.supabase.channel(name);
-    filters.forEach((filter, at) => this.channel.on('postgres_changes', filter, (payload) => {
-      this.heard[at].push(payload);
-      const { _pgcast_cursor: cursor } = { ...payload.old, ...payload.new };
-      if (this.keeps_place && cursor) filter.resume = cursor;
-    }));
-    this.channel.on('system', {}, (payload) => this.systems.push(payload));
-    this.channel.subscribe((status, error) => this.statuses.push({ status, message: error?.message }));
-  }
-
-  say() {
-    return JSON.stringify({ statuses: this.statuses, systems: this.systems, heard: this.heard.map((one) => one.slice(-5)) }).slice(0, 3000);
-  }
-
-  async joined(times = 1) {
-    await until(() => this.statuses.filter((one) => one.status === 'SUBSCRIBED').length >= times, () => this.say());
-    return this;
-  }
-
-  async refused() {
-    return (await until(() => this.statuses.find((one) => one.status === 'CHANNEL_ERROR'), () => this.say())).message;
-  }
-
-  async count(wanted, at = 0, ms) {
-    await until(() => this.heard[at].length >= wanted, () => this.say(), ms);
-    return this.heard[at];
-  }
-}
 
 const k_chat = { event: '*', schema: 'public', table: 'chat_history' };
 const offer = (id, owner, price = 1) => world.query('INSERT INTO offer VALUES ($1, $2, $3, \'{a,b}\', \'hidden\')', [id, owner, price]);
