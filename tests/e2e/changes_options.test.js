@@ -1,15 +1,12 @@
-// What goes beyond Supabase's own options of postgres_changes, and what clients of other ages ask.
+// What goes beyond Supabase's own options of postgres_changes.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createRequire } from 'node:module';
 import { Daemon, fresh, use_world } from './fixture/world.js';
-import { sleep, until } from './fixture/process.js';
+import { until } from './fixture/process.js';
 import { add_session, say } from './fixture/rows.js';
 import { Changes } from './fixture/changes.js';
 import { Proxy } from './fixture/proxy.js';
-import { mint } from './fixture/token.js';
 
-const { RealtimeClient } = createRequire(import.meta.url)('realtime-js-1');
 const world = use_world({
   tables: ['public.deal'],
   sql: `CREATE TABLE deal (id bigint PRIMARY KEY, stage text, price numeric);
@@ -143,70 +140,4 @@ test('Wait_WhenTheDatabaseDoesNotAnswer_IsRefusedInTime', { timeout: 60_000 }, a
   });
   raw.send('realtime:waiting', 'phx_leave', {}, { join_ref: '1', ref: '9' });
   assert.equal((await raw.reply('9')).status, 'ok', 'nothing is left of the channel');
-});
-
-describe('the first API, realtime-js 1', () => {
-  const clients = [];
-  const client_of = (token) => {
-    const client = new RealtimeClient(`${world.daemon.url.replace('http', 'ws')}/realtime/v1`, { params: { apikey: token } });
-    clients.push(client);
-    client.connect();
-    return client;
-  };
-  const join = async (client, topic, params) => {
-    const heard = [];
-    const channel = client.channel(topic, params);
-    channel.on('*', (payload) => heard.push(payload));
-    await new Promise((done, fail) => channel.subscribe().receive('ok', done).receive('error', (why) => fail(new Error(JSON.stringify(why)))));
-    return { channel, heard };
-  };
-  test.after(async () => {
-    for (const client of clients) await client.disconnect();
-  });
-
-  test('Topic_OfATable_CarriesItsChanges', async () => {
-    const token = mint({ role: 'service_role' });
-    const { heard } = await join(client_of(token), 'realtime:public:deal', { user_token: token });
-    const stage = fresh('first');
-    const id = await add_deal(stage);
-    await world.query('UPDATE deal SET price = 9 WHERE id = $1', [id]);
-    await world.query('DELETE FROM deal WHERE id = $1', [id]);
-    await until(() => heard.filter((one) => (one.record ?? one.old_record).id === id).length === 3, () => JSON.stringify(heard));
-    const own = heard.filter((one) => (one.record ?? one.old_record).id === id);
-    assert.deepEqual(own.map((one) => one.type), ['INSERT', 'UPDATE', 'DELETE']);
-    assert.deepEqual(own[0].record, { id, stage, price: 1.5 });
-    assert.equal(own[0].table, 'deal');
-    assert.deepEqual(own[2].old_record, { id, stage, price: 9 });
-  });
-
-  test('Topic_WithAFilter_CarriesThoseRowsOnly', async () => {
-    const stage = fresh('filtered');
-    const { heard } = await join(client_of(mint({ role: 'service_role' })), `realtime:public:deal:stage=eq.${stage}`);
-    await add_deal(fresh('other'));
-    const id = await add_deal(stage);
-    await until(() => heard.length > 0, () => 'a change');
-    assert.deepEqual(heard.map((one) => one.record.id), [id]);
-  });
-
-  test('Topic_OfASchemaOrAll_CarriesEveryTable', async () => {
-    for (const topic of ['realtime:public', 'realtime:*']) {
-      const { heard } = await join(client_of(mint({ role: 'service_role' })), topic);
-      const id = await add_deal(fresh('all'));
-      const session = await add_session(world);
-      await until(() => heard.some((one) => one.table === 'deal' && one.record.id === id)
-        && heard.some((one) => one.table === 'session_info' && one.record.session_id === session), () => JSON.stringify(heard));
-    }
-  });
-
-  test('Topic_OfAnUnknownTable_IsRefused', async () => {
-    await assert.rejects(join(client_of(mint({ role: 'service_role' })), 'realtime:public:nowhere'), /not relayed/);
-  });
-
-  test('Topic_ThatNamesNoTable_StaysARoomForBroadcasts', async () => {
-    const raw = await world.raw({ vsn: undefined });
-    raw.send('realtime:room:1', 'phx_join', {}, { join_ref: '1', ref: '1' });
-    assert.equal((await raw.reply('1')).status, 'ok');
-    await sleep(50);
-    assert.ok(!raw.messages.some((one) => one.event === 'phx_error'));
-  });
 });
