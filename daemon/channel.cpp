@@ -1,6 +1,7 @@
 #include "daemon/channel.hpp"
 
 #include "daemon/metrics.hpp"
+#include "protocol/error_reply.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -13,12 +14,6 @@
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
-
-std::string reason_json(std::string_view reason) {
-  std::string out = R"({"reason":)";
-  append_json_quoted(out, reason);
-  return out + '}';
-}
 
 resume_outcome outcome_of(errc code) {
   switch (code) {
@@ -145,30 +140,22 @@ asio::awaitable<void> channel::refuse_late(std::string ref, std::chrono::millise
   asio::steady_timer timer(services_.executor, timeout);
   co_await timer.async_wait(asio::use_awaitable);
   if (has_ended() || is_joined_) co_return;
-  metrics().joins[join_outcome::unavailable].add();
-  reply(ref, "error",
-        reason_json("PostgresChangesSubscribeTimeout: Timed out after " +
-                    std::to_string(timeout.count()) +
-                    "ms waiting for the postgres_changes subscription"));
-  owner_->on_channel_ended(*this);
+  refuse(ref, {errc::subscribe_timeout, "Timed out after " + std::to_string(timeout.count()) +
+                                            "ms waiting for the postgres_changes subscription"});
 }
 
 void channel::refuse(const std::string& ref, const error& e) {
-  if (e.code == errc::unauthorized) {
-    metrics().joins[join_outcome::unauthorized].add();
-    reply(ref, "error", reason_json("Unauthorized: " + e.detail));
-  } else if (e.code == errc::payload_malformed || e.code == errc::filter_malformed) {
-    metrics().joins[join_outcome::malformed].add();
-    reply(ref, "error",
-          reason_json("RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
-                      "parameters: " +
-                      e.detail));
+  const bool is_malformed = e.code == errc::payload_malformed || e.code == errc::filter_malformed;
+  const auto outcome = e.code == errc::unauthorized ? join_outcome::unauthorized
+                       : is_malformed               ? join_outcome::malformed
+                                                    : join_outcome::unavailable;
+  metrics().joins[outcome].add();
+  if (outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout) {
+    reply(ref, "error", error_reply(e));
   } else {
-    metrics().joins[join_outcome::unavailable].add();
     spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
     reply(ref, "error",
-          reason_json("UnableToConnectToProject: the database cannot answer now, "
-                      "try again"));
+          error_reply({errc::source_unavailable, "the database cannot answer now, try again"}));
   }
   owner_->on_channel_ended(*this);
 }

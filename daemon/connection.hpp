@@ -78,7 +78,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void on_broadcast(channel& c, const client_message& m);
   void on_access_token(channel& c, const client_message& m);
   void reply(const client_message& m, std::string_view status, std::string_view response_json);
-  void reply_error(const client_message& m, std::string_view reason);
+  void reply_error(const client_message& m, const error& e);
   channel* find(std::string_view wire_topic);
   void remove(channel& c);
   bool is_too_slow(clock::time_point now) const;

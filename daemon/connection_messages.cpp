@@ -1,5 +1,6 @@
 #include "daemon/connection.hpp"
 #include "daemon/metrics.hpp"
+#include "protocol/error_reply.hpp"
 #include "protocol/json_document.hpp"
 
 #include <string>
@@ -50,33 +51,19 @@ bool is_of_first_api(const join_request& request, const topic& name) {
          name.name.starts_with("public:");
 }
 
-std::string reason_json(std::string_view reason) {
-  return R"({"reason":)" + json_quote(reason) + "}";
-}
-
-/// The code that Supabase Realtime puts before its sentence about a token.
-std::string token_reason(const error& e) {
-  switch (e.code) {
-    case errc::token_bad_signature:
-      return "JwtSignatureError: " + e.detail;
-    case errc::token_malformed:
-      return "MalformedJWT: " + e.detail;
-    default:
-      return "InvalidJWTToken: " + e.detail;
-  }
-}
+error unmatched_topic() { return {errc::topic_not_joined, "unmatched topic"}; }
 
 }  // namespace
 
 void connection::on_client_message(const client_message& m) {
   if (m.topic == "phoenix") {
     if (m.event == "heartbeat") return reply(m, "ok", "{}");
-    return reply_error(m, "unmatched topic");
+    return reply_error(m, unmatched_topic());
   }
   if (m.event == "phx_join") return on_join(m);
   if (m.event == "phx_leave") return on_leave(m);
   auto* c = find(m.topic);
-  if (c == nullptr) return reply_error(m, "unmatched topic");
+  if (c == nullptr) return reply_error(m, unmatched_topic());
   if (m.join_ref != "null" && m.join_ref != c->id().join_ref) return;  // of an earlier join
   on_channel_message(*c, m);
 }
@@ -84,18 +71,19 @@ void connection::on_client_message(const client_message& m) {
 void connection::on_channel_message(channel& c, const client_message& m) {
   if (m.event == "broadcast") return on_broadcast(c, m);
   if (m.event == "access_token") return on_access_token(c, m);
-  if (m.event == "presence") return reply_error(m, "presence is not available on this server yet");
-  reply_error(m, "unknown event");
+  if (m.event == "presence")
+    return reply_error(m, {errc::not_supported, "presence is not available on this server yet"});
+  reply_error(m, {errc::event_unknown, "unknown event"});
 }
 
 void connection::on_join(const client_message& m) {
-  if (!m.topic.starts_with(k_topic_prefix)) return reply_error(m, "unmatched topic");
+  if (!m.topic.starts_with(k_topic_prefix)) return reply_error(m, unmatched_topic());
   auto request = parse_join(m.payload);
   if (!request) request = join_request{};
   auto name = parse_topic(std::string_view{m.topic}.substr(k_topic_prefix.size()));
   if (!name) {
     metrics().joins[join_outcome::malformed].add();
-    return reply_error(m, "TopicNameRequired: " + name.error().detail);
+    return reply_error(m, name.error());
   }
   if (auto* old = find(m.topic)) {
     if (!old->is_joined()) hold_place(*old);  // it comes again because it was not answered in time
@@ -104,19 +92,18 @@ void connection::on_join(const client_message& m) {
   }
   if (channels_.size() >= services_.settings.limits.channels) {
     metrics().joins[join_outcome::limit].add();
-    return reply_error(m, "ChannelRateLimitReached: Too many channels");
+    return reply_error(m, {errc::too_many_channels, "Too many channels"});
   }
   auto bindings = parse_bindings(request->postgres_changes);
   if (!bindings) {
     metrics().joins[join_outcome::malformed].add();
-    return reply_error(m, "RealtimeDisabledForConfiguration: " + bindings.error().detail);
+    return reply_error(m, bindings.error());
   }
   if (is_of_first_api(*request, *name)) bindings->push_back(binding_of_topic(name->name));
   if (name->name.starts_with("stats:")) {
     metrics().joins[join_outcome::malformed].add();
     return reply_error(m,
-                       "RealtimeDisabledForConfiguration: stats: topics are not available on "
-                       "this server yet");
+                       {errc::not_supported, "stats: topics are not available on this server yet"});
   }
   const auto now = std::chrono::system_clock::now();
   const auto skew = services_.settings.tokens.skew;
@@ -125,13 +112,13 @@ void connection::on_join(const client_message& m) {
     auto verified = verify_token(request->access_token, services_.settings.tokens, now);
     if (!verified) {
       metrics().joins[join_outcome::unauthorized].add();
-      return reply_error(m, token_reason(verified.error()));
+      return reply_error(m, verified.error());
     }
     who = with_grace(*std::move(verified), now, skew);
   }
   if (who.expires_at <= now) {
     metrics().joins[join_outcome::unauthorized].add();
-    return reply_error(m, "InvalidJWTToken: Token has expired");
+    return reply_error(m, {errc::token_expired, "Token has expired"});
   }
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
@@ -166,8 +153,8 @@ void connection::on_broadcast(channel& c, const client_message& m) {
   const bool is_ours = c.id().name.kind != topic_kind::plain;
   if (is_ours && services_.description.is_reserved_event(b.event)) {
     metrics().reserved_events_refused.add();
-    return reply_error(m,
-                       "reserved_event: only the server sends \"" + b.event + "\" on this topic");
+    return reply_error(
+        m, {errc::reserved_event, "only the server sends \"" + b.event + "\" on this topic"});
   }
   if (!c.is_joined()) return;
   const bool wants_ack = c.wants_broadcast_acks();
@@ -195,8 +182,8 @@ void connection::reply(const client_message& m, std::string_view status,
   send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 
-void connection::reply_error(const client_message& m, std::string_view reason) {
-  reply(m, "error", reason_json(reason));
+void connection::reply_error(const client_message& m, const error& e) {
+  reply(m, "error", error_reply(e));
 }
 
 }  // namespace pgcast

@@ -37,7 +37,7 @@ bool is_loopback_name(std::string_view host) {
 }
 
 refused_request no_token(const error& e) {
-  return {refusal::token, http::status::unauthorized, e.detail};
+  return {refusal::token, http::status::unauthorized, e.detail, e.code};
 }
 
 bool has_token(const http_request& r, http::field name, std::string_view token) {
@@ -72,11 +72,12 @@ std::optional<refused_request> check_host(const http_request& r, const config& c
   for (const auto* forwarded : {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"}) {
     if (r.find(forwarded) == r.end()) continue;
     return refused_request{refusal::host, http::status::forbidden,
-                           "auth.mode is off: requests through a proxy are refused"};
+                           "auth.mode is off: requests through a proxy are refused",
+                           errc::host_refused};
   }
   if (is_loopback_name(host_name(header(r, "Host")))) return std::nullopt;
   return refused_request{refusal::host, http::status::forbidden,
-                         "auth.mode is off: only loopback names are served"};
+                         "auth.mode is off: only loopback names are served", errc::host_refused};
 }
 
 std::optional<refused_request> check_origin(const http_request& r, const config& c) {
@@ -93,7 +94,7 @@ std::optional<refused_request> check_origin(const http_request& r, const config&
     if (host == header(r, "Host") || is_loopback_name(host_name(host))) return std::nullopt;
   }
   return refused_request{refusal::origin, http::status::forbidden,
-                         "this origin is not in server.allowed_origins"};
+                         "this origin is not in server.allowed_origins", errc::origin_refused};
 }
 
 boost::system::result<claims, refused_request> identify(const http_request& r,

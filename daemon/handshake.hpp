@@ -21,7 +21,8 @@ using http_request = boost::beast::http::request<boost::beast::http::string_body
 struct refused_request {
   refusal why;
   boost::beast::http::status status;
-  std::string sentence;  ///< for the body {"error": ..}
+  std::string sentence;  ///< for the body, error_body()
+  errc code = errc::message_malformed;
 };
 
 /// The parts of a request target, percent-decoded.

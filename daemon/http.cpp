@@ -3,6 +3,7 @@
 #include "daemon/embedded.hpp"
 #include "daemon/metrics.hpp"
 #include "daemon/with_timeout.hpp"
+#include "protocol/error_reply.hpp"
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -67,7 +68,7 @@ http_response answer(const http_request& r, http::status status, const char* typ
 
 http_response answer_error(const http_request& r, const refused_request& e) {
   metrics().handshakes_refused[e.why].add();
-  return answer(r, e.status, "application/json", R"({"error":)" + json_quote(e.sentence) + "}");
+  return answer(r, e.status, "application/json", error_body({e.code, e.sentence}));
 }
 
 /// RFC 9457, with a stable code and a hint.

@@ -20,6 +20,10 @@ std::string_view text_code(errc code) {
       return "topic_missing";
     case errc::filter_malformed:
       return "filter_malformed";
+    case errc::topic_not_joined:
+      return "topic_not_joined";
+    case errc::event_unknown:
+      return "event_unknown";
     case errc::token_missing:
       return "token_missing";
     case errc::token_malformed:
@@ -52,6 +56,12 @@ std::string_view text_code(errc code) {
       return "not_supported";
     case errc::source_unavailable:
       return "source_unavailable";
+    case errc::subscribe_timeout:
+      return "subscribe_timeout";
+    case errc::origin_refused:
+      return "origin_refused";
+    case errc::host_refused:
+      return "host_refused";
     case errc::row_malformed:
       return "row_malformed";
     case errc::config_invalid:

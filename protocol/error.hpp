@@ -18,6 +18,8 @@ enum class errc {
   payload_malformed = 11,
   topic_missing = 12,
   filter_malformed = 13,
+  topic_not_joined = 14,
+  event_unknown = 15,
   // tokens
   token_missing = 20,
   token_malformed = 21,
@@ -37,6 +39,9 @@ enum class errc {
   too_many_channels = 42,
   not_supported = 43,
   source_unavailable = 44,
+  subscribe_timeout = 45,
+  origin_refused = 46,
+  host_refused = 47,
   // rows
   row_malformed = 50,
   // configuration and set-up

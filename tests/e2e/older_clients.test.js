@@ -156,7 +156,8 @@ describe('frames of other clients', () => {
     test(`Topic_WithoutAName_IsRefusedAsThere vsn ${vsn}`, async () => {
       const raw = await world.raw({ vsn });
       const reply = await join(raw, '', { config: {} });
-      assert.deepEqual(reply, { status: 'error', response: { reason: 'TopicNameRequired: You must provide a topic name' } });
+      assert.equal(reply.status, 'error');
+      assert.equal(reply.response.reason, 'TopicNameRequired: You must provide a topic name');
     });
 
     test(`UserToken_IsTheAccessTokenOfOldClients vsn ${vsn}`, async () => {

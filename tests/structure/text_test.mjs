@@ -115,3 +115,15 @@ test('Docs_ListEveryErrorWithItsNumber', () => {
   assert.deepEqual(pairs('docs/errors.md', /^\| `([a-z_0-9]+)` \| (\d+) \|/gm),
     pairs('protocol/error.hpp', /^ {2}([a-z_0-9]+) = (\d+),/gm));
 });
+
+test('Docs_GiveTheHintsOfErrors', () => {
+  const text = read('protocol/error_reply.cpp');
+  const cases = text.slice(text.indexOf('string_view hint_of'))
+    .matchAll(/((?: {4}case errc::[a-z_0-9]+:\n)+) {6}return "([^"]+)"/g);
+  const told = [...cases].flatMap(([, codes, hint]) =>
+    [...codes.matchAll(/errc::([a-z_0-9]+)/g)].map(([, code]) => `${code}: ${hint}`));
+  const written = new Set([...read('docs/errors.md').matchAll(/^\| `([a-z_0-9]+)` .* \| (.*) \|$/gm)]
+    .map(([, code, hint]) => `${code}: ${hint}`));
+  assert.ok(told.length > 15, 'the code gives no hints: has the pattern aged?');
+  none(told.filter((one) => !written.has(one)));
+});

@@ -1,0 +1,109 @@
+#include "protocol/error_reply.hpp"
+
+#include "protocol/codec.hpp"
+
+namespace pgcast {
+namespace {
+
+std::string members(std::string_view name, std::string_view sentence, errc code) {
+  std::string out = "{";
+  append_json_quoted(out, name);
+  out += ':';
+  append_json_quoted(out, sentence);
+  out.append(R"(,"code":)").append(json_quote(text_code(code)));
+  out.append(R"(,"hint":)").append(json_quote(hint_of(code)));
+  return out + '}';
+}
+
+std::string_view word_of(errc code) {
+  switch (code) {
+    case errc::payload_malformed:
+    case errc::filter_malformed:
+      return "RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
+             "parameters: ";
+    case errc::not_supported:
+      return "RealtimeDisabledForConfiguration: ";
+    case errc::topic_missing:
+      return "TopicNameRequired: ";
+    case errc::token_bad_signature:
+      return "JwtSignatureError: ";
+    case errc::token_malformed:
+      return "MalformedJWT: ";
+    case errc::token_missing:
+    case errc::token_expired:
+    case errc::token_not_yet_valid:
+    case errc::token_claims_missing:
+    case errc::token_role_refused:
+      return "InvalidJWTToken: ";
+    case errc::unauthorized:
+      return "Unauthorized: ";
+    case errc::reserved_event:
+      return "reserved_event: ";
+    case errc::too_many_channels:
+      return "ChannelRateLimitReached: ";
+    case errc::source_unavailable:
+      return "UnableToConnectToProject: ";
+    case errc::subscribe_timeout:
+      return "PostgresChangesSubscribeTimeout: ";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::string_view hint_of(errc code) {
+  switch (code) {
+    case errc::message_malformed:
+      return "mend the request: the sentence says what is wrong with it";
+    case errc::payload_malformed:
+      return "mend the field that the sentence names";
+    case errc::topic_missing:
+      return "name a topic, such as session:<id>, phone:<number> or campaign:<name>";
+    case errc::filter_malformed:
+      return "mend the filter as the sentence says";
+    case errc::topic_not_joined:
+      return "join the topic first";
+    case errc::event_unknown:
+      return "send broadcast, presence, access_token or phx_leave";
+    case errc::token_missing:
+      return "pass a token as apikey";
+    case errc::token_malformed:
+      return "mint a JWT with an algorithm that is accepted here";
+    case errc::token_bad_signature:
+      return "compare auth.jwt_secret and auth.jwks with the issuer's keys";
+    case errc::token_expired:
+      return "refresh the token, and compare the clocks";
+    case errc::token_not_yet_valid:
+      return "compare the clocks: nbf lies ahead";
+    case errc::token_claims_missing:
+      return "let the issuer add role and exp";
+    case errc::token_role_refused:
+      return "add the role to auth.roles, if it may";
+    case errc::unauthorized:
+      return "look at the role's grants, the policies and the token's claims";
+    case errc::reserved_event:
+      return "choose another name for the event";
+    case errc::too_many_channels:
+      return "leave some channels, or raise limits.channels";
+    case errc::not_supported:
+      return "the sentence says what is not there";
+    case errc::source_unavailable:
+    case errc::subscribe_timeout:
+      return "try again in a moment: supabase-js does by itself";
+    case errc::origin_refused:
+      return "add the page's origin to server.allowed_origins";
+    case errc::host_refused:
+      return "connect from the same machine, or let auth.mode be rls";
+    default:
+      return "";
+  }
+}
+
+std::string reason_of(const error& e) { return std::string{word_of(e.code)} + e.detail; }
+
+std::string error_reply(const error& e) { return members("reason", reason_of(e), e.code); }
+
+std::string error_body(const error& e) { return members("error", e.detail, e.code); }
+
+}  // namespace pgcast

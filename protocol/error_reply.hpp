@@ -1,0 +1,24 @@
+#pragma once
+
+#include "protocol/error.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace pgcast {
+
+/// What a client can do about an error that it is told of; "" for errors that no client hears of.
+/// The same words stand in docs/errors.md.
+std::string_view hint_of(errc code);
+
+/// The sentence of a refusal as Supabase Realtime begins it, "Unauthorized: ..", which is what apps
+/// look at (realtime-protocol facts, section 12).
+std::string reason_of(const error& e);
+
+/// The `response` of a reply with status error: {"reason":..,"code":..,"hint":..}.
+std::string error_reply(const error& e);
+
+/// The body of a refused handshake: {"error":..,"code":..,"hint":..}.
+std::string error_body(const error& e);
+
+}  // namespace pgcast
