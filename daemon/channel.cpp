@@ -151,11 +151,10 @@ void channel::refuse(const std::string& ref, const error& e) {
                                                     : join_outcome::unavailable;
   metrics().joins[outcome].add();
   if (outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout) {
-    reply(ref, "error", error_reply(e));
+    reply_error(ref, e);
   } else {
     spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
-    reply(ref, "error",
-          error_reply({errc::source_unavailable, "the database cannot answer now, try again"}));
+    reply_error(ref, {errc::source_unavailable, "the database cannot answer now, try again"});
   }
   owner_->on_channel_ended(*this);
 }
@@ -263,6 +262,12 @@ void channel::push_end(std::string_view event, std::string_view payload_json) {
 
 void channel::reply(std::string_view ref, std::string_view status, std::string_view response_json) {
   auto frame = encode_reply(version_, id_.join_ref, ref, id_.wire_topic, status, response_json);
+  send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
+}
+
+void channel::reply_error(std::string_view ref, const error& e) {
+  auto frame =
+      encode_push(version_, id_.join_ref, ref, id_.wire_topic, "phx_reply", error_reply(e));
   send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 

@@ -116,6 +116,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// ref as their ref, which clients of vsn 1.0.0 compare.
   void push_end(std::string_view event, std::string_view payload_json);
   void reply(std::string_view ref, std::string_view status, std::string_view response_json);
+  void reply_error(std::string_view ref, const error& e);
   /// A `system` message of the protocol, or with `extension` "pgcast" and a code one of our own.
   struct system_message {
     std::string_view extension;

@@ -183,7 +183,8 @@ void connection::reply(const client_message& m, std::string_view status,
 }
 
 void connection::reply_error(const client_message& m, const error& e) {
-  reply(m, "error", error_reply(e));
+  auto frame = encode_push(version_, m.join_ref, m.ref, m.topic, "phx_reply", error_reply(e));
+  send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 
 }  // namespace pgcast

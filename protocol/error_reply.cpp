@@ -5,14 +5,8 @@
 namespace pgcast {
 namespace {
 
-std::string members(std::string_view name, std::string_view sentence, errc code) {
-  std::string out = "{";
-  append_json_quoted(out, name);
-  out += ':';
-  append_json_quoted(out, sentence);
-  out.append(R"(,"code":)").append(json_quote(text_code(code)));
-  out.append(R"(,"hint":)").append(json_quote(hint_of(code)));
-  return out + '}';
+std::string code_and_hint(errc code) {
+  return R"("code":)" + json_quote(text_code(code)) + R"(,"hint":)" + json_quote(hint_of(code));
 }
 
 std::string_view word_of(errc code) {
@@ -102,8 +96,13 @@ std::string_view hint_of(errc code) {
 
 std::string reason_of(const error& e) { return std::string{word_of(e.code)} + e.detail; }
 
-std::string error_reply(const error& e) { return members("reason", reason_of(e), e.code); }
+std::string error_reply(const error& e) {
+  return R"({"status":"error","response":{"reason":)" + json_quote(reason_of(e)) + "}," +
+         code_and_hint(e.code) + "}";
+}
 
-std::string error_body(const error& e) { return members("error", e.detail, e.code); }
+std::string error_body(const error& e) {
+  return R"({"error":)" + json_quote(e.detail) + "," + code_and_hint(e.code) + "}";
+}
 
 }  // namespace pgcast

@@ -9,7 +9,8 @@ namespace {
 
 TEST(ErrorReply, Refusal_HasReasonCodeAndHint) {
   EXPECT_EQ(error_reply({errc::unauthorized, "no \"such\" topic"}),
-            R"({"reason":"Unauthorized: no \"such\" topic","code":"unauthorized",)"
+            R"({"status":"error","response":{"reason":"Unauthorized: no \"such\" topic"},)"
+            R"("code":"unauthorized",)"
             R"("hint":"look at the role's grants, the policies and the token's claims"})");
 }
 
