@@ -9,11 +9,27 @@
 
 #include <spdlog/spdlog.h>
 
+#include <array>
+#include <cstring>
 #include <exception>
+#include <random>
 
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
+
+/// A client that named itself has the same key when it is back.
+std::string make_presence_key(const place_key& place, const std::string& wire_topic) {
+  std::array<std::uint32_t, 4> bits{};
+  if (place.client_id.empty()) {
+    std::random_device random;
+    for (auto& b : bits) b = random();
+  } else {
+    const auto digest = place_key{place.client_id, "", "", wire_topic, "presence"}.digest();
+    std::memcpy(bits.data(), digest.data(), sizeof bits);
+  }
+  return make_uuid(bits);
+}
 
 resume_outcome outcome_of(errc code) {
   switch (code) {
@@ -42,8 +58,10 @@ channel::channel(shard_services& services, channel_owner& owner, identity id, cl
 
 channel::~channel() { metrics().channels.subtract(); }
 
-void channel::end() {
+void channel::end(departure how) {
   owner_ = nullptr;
+  if (presence_) presence_->leave(how);
+  presence_.reset();
   membership_.reset();
   if (rows_) rows_->end();
   if (changes_) changes_->end();
@@ -70,7 +88,9 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
                    std::shared_ptr<unsigned> running, place_key place) {
   wants_own_broadcasts_ = request.broadcast_self;
   wants_broadcast_acks_ = request.broadcast_ack;
-  wants_presence_ = request.presence_enabled;
+  presence_key_ = std::move(request.presence_key);
+  if (presence_key_.empty()) presence_key_ = make_presence_key(place, id_.wire_topic);
+  if (request.presence_enabled) enable_presence();
   if (id_.name.kind == topic_kind::plain) {
     audience as{viewer_, version_, id_.wire_topic, audience::part::member};
     membership_ =
@@ -129,7 +149,7 @@ void channel::answer_joined(const std::string& ref) {
   std::string bindings = "[]";
   if (changes_) bindings = bindings_reply(changes_->bindings());
   reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
-  if (wants_presence_) push("presence_state", "{}");
+  if (presence_) push_presence_state();
   if (changes_) {
     tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL", changes_->first_cursor()});
   }
@@ -167,6 +187,37 @@ const subscriber* channel::listener() const {
 
 void channel::on_broadcast(const shared_frame& frame) {
   if (is_joined() && owner_->has_room()) owner_->send(frame, 0);
+}
+
+// ---- presence
+
+std::string_view channel::change_presence(presence_request request, allowance* pace) {
+  if (!presence_ && request.what == presence_request::kind::untrack) return {};
+  if (!presence_) enable_presence();
+  return presence_->change(std::move(request), pace);
+}
+
+void channel::enable_presence() {
+  presence_ = std::make_unique<channel_presence>(services_, topic_key(id_.name), presence_key_);
+}
+
+void channel::refresh_presence() {
+  if (presence_ && presence_->needs_state && is_joined() && owner_->has_room()) {
+    push_presence_state();
+  }
+}
+
+void channel::push_presence_state() {
+  push("presence_state", *services_.board.present().state(topic_key(id_.name)));
+  presence_->needs_state = false;
+}
+
+/// A diff that was missed is made good by the whole state: it holds the diffs of this call as well.
+void channel::on_presence(std::span<const shared_frame> frames) {
+  if (!presence_ || !is_joined()) return;
+  if (!owner_->has_room()) presence_->needs_state = true;
+  if (presence_->needs_state) return refresh_presence();
+  for (const auto& frame : frames) owner_->send(frame, 0);
 }
 
 // ---- the client's queue
@@ -215,6 +266,8 @@ void channel::renew(claims who) {
 }
 
 void channel::tick() {
+  if (presence_) presence_->catch_up();
+  refresh_presence();
   if (changes_) changes_->refresh();
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/changes_feed.hpp"
+#include "daemon/channel_presence.hpp"
 #include "daemon/feed.hpp"
 #include "daemon/topic_feed.hpp"
 #include "protocol/claims.hpp"
@@ -61,7 +62,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   void join(join_request request, std::vector<change_binding> bindings, std::string ref,
             std::shared_ptr<unsigned> running, place_key place);
   /// Nothing is sent any more.
-  void end();
+  void end(departure how);
 
   /// The client's queue is full: its rows are about to be dropped.
   void park(const outbound_queue& waiting);
@@ -88,6 +89,11 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   const subscriber* listener() const;
   bool wants_own_broadcasts() const { return wants_own_broadcasts_; }
   bool wants_broadcast_acks() const { return wants_broadcast_acks_; }
+  /// The client's track or untrack; why it cannot have it so, or "". Tracking makes the channel
+  /// hear of the others. `pace` is the client's, nullptr: no limit.
+  std::string_view change_presence(presence_request request, allowance* pace);
+  /// Sends presence_state to a client that has not been told of every change, if there is room.
+  void refresh_presence();
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
   /// Called about four times a second.
@@ -97,6 +103,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
 
   void on_event(delivery&) override {}
   void on_broadcast(const shared_frame& frame) override;
+  void on_presence(std::span<const shared_frame> frames) override;
   void on_number_moved(const event&, const batch_span&) override {}
 
   // feed_owner
@@ -134,6 +141,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);
   bool has_ended() const { return owner_ == nullptr; }
+  void enable_presence();
+  void push_presence_state();
 
   shard_services& services_;
   channel_owner* owner_;  ///< nullptr: ended
@@ -144,13 +153,14 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool is_joined_ = false;
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;
-  bool wants_presence_ = false;
+  std::string presence_key_;
   std::unique_ptr<place_key> key_;  ///< nullptr: no place is kept
   held_place marked_;
   held_place acknowledged_;
   subscription membership_;  ///< of a topic without rows
   std::unique_ptr<topic_feed> rows_;
   std::unique_ptr<changes_feed> changes_;
+  std::unique_ptr<channel_presence> presence_;  ///< nullptr: does not hear of it
 };
 
 }  // namespace pgcast

@@ -62,6 +62,9 @@ class daemon_process : public event_sink {
         timer_(context_) {
     const shard::siblings others{
         [this](client_broadcast b) { broadcast(std::move(b)); },
+        [this](const std::shared_ptr<const presence_change>& change) {
+          for (const auto& s : shards_) s->announce(change);
+        },
         [this](const std::string& client_id) -> shard& {
           return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
         },

@@ -23,8 +23,8 @@ struct limit_config {
   std::size_t header_bytes = 32'768;
   std::size_t message_bytes = 5'000'000;
   unsigned fragments = 1'024;
-  unsigned channels = 100;                      ///< a client
-  std::size_t queue_bytes = 1'048'576;        ///< a client
+  unsigned channels = 100;                ///< a client
+  std::size_t queue_bytes = 1'048'576;    ///< a client
   std::size_t queues_bytes = 67'108'864;  ///< all clients; the reader pauses above
   std::chrono::milliseconds handshake{10'000};
   std::chrono::milliseconds idle{45'000};        ///< a silent peer is pinged, then dropped
@@ -32,6 +32,11 @@ struct limit_config {
   unsigned database_connections = 2;             ///< a thread, for joins and decisions
   std::chrono::milliseconds held_place{60'000};  ///< of a dropped client with a client_id
   std::size_t held_places = 100'000;
+  std::size_t presence_bytes = 16'384;             ///< key and payload of one presence
+  std::size_t presence_topic_bytes = 4'194'304;    ///< all presences of a topic
+  std::size_t presence_total_bytes = 268'435'456;  ///< of all topics
+  unsigned presence_rate = 10;                     ///< changes a client and second
+  std::chrono::milliseconds presence_hold{2'000};  ///< who dropped stays present for it
 };
 
 /// The whole configuration, valid and immutable.

@@ -126,19 +126,19 @@ channel* connection::find(std::string_view wire_topic) {
   return nullptr;
 }
 
-void connection::remove(channel& c) {
+void connection::remove(channel& c, departure how) {
   const auto found = std::find_if(channels_.begin(), channels_.end(),
                                   [&](const auto& known) { return known.get() == &c; });
   if (found == channels_.end()) return;
   const auto kept = *found;  // until it has ended
   channels_.erase(found);
   if (channels_.empty()) channels_ = {};
-  kept->end();
+  kept->end(how);
 }
 
 void connection::on_channel_ended(channel& c) {
   hold_place(c);
-  remove(c);
+  remove(c, departure::left);
 }
 
 void connection::tell(const channel::system_message& m) {
@@ -152,7 +152,7 @@ void connection::start_over() {
   for (const auto& c : channels) {
     if (!c->carries_rows()) continue;
     c->push_end("phx_error", R"({"reason":"the history of the database is a new one"})");
-    remove(*c);
+    remove(*c, departure::dropped);
   }
 }
 
@@ -265,7 +265,7 @@ void connection::tick(clock::time_point now, wall_time wall) {
     const auto expired = channels_[i];
     hold_place(*expired);  // it joins again with a new token
     expired->expire(wall);
-    remove(*expired);
+    remove(*expired, departure::dropped);
   }
   refresh_places(now);
 }
@@ -285,7 +285,7 @@ void connection::end() {
   channels_ = {};
   for (const auto& c : channels) {
     hold_place(*c);
-    c->end();
+    c->end(is_closing_ ? departure::left : departure::dropped);
   }
   end_places();
   queue_ = {};

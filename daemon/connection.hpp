@@ -3,6 +3,7 @@
 #include "daemon/channel.hpp"
 #include "daemon/client_socket.hpp"
 #include "daemon/shard_services.hpp"
+#include "protocol/allowance.hpp"
 #include "protocol/claims.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/frame.hpp"
@@ -42,6 +43,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void tell(const channel::system_message& m);
   /// Makes every channel's client join again (the source's history is a new one).
   void start_over();
+  /// Closes at once, without a word.
+  void end();
   bool is_closed() const { return !socket_.is_open(); }
 
   wire_version version() const override { return version_; }
@@ -76,11 +79,12 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void on_join(const client_message& m);
   void on_leave(const client_message& m);
   void on_broadcast(channel& c, const client_message& m);
+  void on_presence(channel& c, const client_message& m);
   void on_access_token(channel& c, const client_message& m);
   void reply(const client_message& m, std::string_view status, std::string_view response_json);
   void reply_error(const client_message& m, const error& e);
   channel* find(std::string_view wire_topic);
-  void remove(channel& c);
+  void remove(channel& c, departure how);
   bool is_too_slow(clock::time_point now) const;
   void park();
   place_key key_of(const channel& c, const join_request& request) const;
@@ -92,7 +96,6 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void hold_place(const channel& c);
   void start_places(std::string client_id);
   void end_places();
-  void end();
   void update_pressure();
 
   shard_services& services_;
@@ -108,6 +111,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_input_paused_ = false;  ///< its answers or joins wait: nothing more is read from it
   std::uint32_t next_feed_ = 1;
   claims who_;
+  allowance presence_pace_;
   frame_parser parser_;
   outbound_queue queue_;
   std::size_t counted_bytes_ = 0;

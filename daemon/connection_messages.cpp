@@ -71,8 +71,7 @@ void connection::on_client_message(const client_message& m) {
 void connection::on_channel_message(channel& c, const client_message& m) {
   if (m.event == "broadcast") return on_broadcast(c, m);
   if (m.event == "access_token") return on_access_token(c, m);
-  if (m.event == "presence")
-    return reply_error(m, {errc::not_supported, "presence is not available on this server yet"});
+  if (m.event == "presence") return on_presence(c, m);
   reply_error(m, {errc::event_unknown, "unknown event"});
 }
 
@@ -88,7 +87,7 @@ void connection::on_join(const client_message& m) {
   if (auto* old = find(m.topic)) {
     if (!old->is_joined()) hold_place(*old);  // it comes again because it was not answered in time
     old->push_end("phx_close", "{}");
-    remove(*old);
+    remove(*old, departure::dropped);
   }
   if (channels_.size() >= services_.settings.limits.channels) {
     metrics().joins[join_outcome::limit].add();
@@ -135,7 +134,7 @@ void connection::on_leave(const client_message& m) {
   if (c == nullptr) return;
   if (!c->is_joined()) hold_place(*c);
   c->push_end("phx_close", "{}");
-  remove(*c);
+  remove(*c, departure::left);
 }
 
 void connection::on_broadcast(channel& c, const client_message& m) {
@@ -163,6 +162,17 @@ void connection::on_broadcast(channel& c, const client_message& m) {
   if (wants_ack) reply(m, "ok", "{}");
 }
 
+void connection::on_presence(channel& c, const client_message& m) {
+  if (!c.is_joined()) return reply_error(m, "the channel is not joined yet");
+  auto request = parse_presence(m.payload);
+  if (!request) return reply_error(m, request.error().detail);
+  const bool is_free = c.who().role == "service_role";
+  const auto reason = c.change_presence(*std::move(request), is_free ? nullptr : &presence_pace_);
+  if (!reason.empty()) return reply_error(m, reason);
+  reply(m, "ok", "{}");
+  c.refresh_presence();
+}
+
 void connection::on_access_token(channel& c, const client_message& m) {
   const auto token = read_access_token(m.payload);
   if (token.empty() || token.starts_with("sb_")) return;
@@ -173,7 +183,7 @@ void connection::on_access_token(channel& c, const client_message& m) {
   if (verified) return c.renew(with_grace(*std::move(verified), now, tokens.skew));
   c.tell({"system", "error", "", verified.error().detail});
   c.push_end("phx_error", "{}");
-  remove(c);
+  remove(c, departure::left);
 }
 
 void connection::reply(const client_message& m, std::string_view status,

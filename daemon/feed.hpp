@@ -34,6 +34,7 @@ class feed_owner {
   /// The client may not read this any more: the channel ends, the client joins again.
   virtual void lose_permission() = 0;
   virtual void on_broadcast(const shared_frame& frame) = 0;
+  virtual void on_presence(std::span<const shared_frame> frames) = 0;
   virtual void spawn(boost::asio::awaitable<void> work) = 0;
 };
 
@@ -58,6 +59,7 @@ class feed : public subscriber {
 
   void on_event(delivery& d) override;
   void on_broadcast(const shared_frame& frame) override { owner_.on_broadcast(frame); }
+  void on_presence(std::span<const shared_frame> f) override { owner_.on_presence(f); }
   void on_number_moved(const event&, const batch_span&) override {}
 
  protected:

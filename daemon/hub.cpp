@@ -397,4 +397,31 @@ void hub::publish(const client_broadcast& b) {
   }
 }
 
+void hub::publish(const presence_news& news) {
+  const auto found = topics_.find(news.topic);
+  if (found == topics_.end()) return;
+  struct known_frames {
+    wire_version version;
+    const std::string* wire_topic;
+    std::vector<shared_frame> frames;
+  };
+  std::vector<known_frames> known;
+  const auto frames_for = [&](const audience& as) -> std::span<const shared_frame> {
+    for (const auto& k : known) {
+      if (k.version == as.version && *k.wire_topic == as.wire_topic) return k.frames;
+    }
+    auto& k = known.emplace_back(known_frames{as.version, &as.wire_topic, {}});
+    for (const auto& diff : news.diffs) {
+      k.frames.push_back(std::make_shared<const outbound_frame>(
+          encode_push(as.version, "null", "null", as.wire_topic, "presence_diff", diff)));
+    }
+    return k.frames;
+  };
+  for (const auto& g : found->second->groups) {
+    if (g->as.role == audience::part::follower) continue;
+    const auto frames = frames_for(g->as);
+    for (auto* p : g->places) p->who->on_presence(frames);
+  }
+}
+
 }  // namespace pgcast

@@ -5,10 +5,12 @@
 #include "protocol/codec.hpp"
 #include "protocol/event.hpp"
 #include "protocol/outbound_queue.hpp"
+#include "protocol/presence.hpp"
 #include "protocol/router.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -45,6 +47,8 @@ class subscriber {
   virtual ~subscriber() = default;
   virtual void on_event(delivery& d) = 0;
   virtual void on_broadcast(const shared_frame& frame) = 0;
+  /// Who is present has changed: frames of presence_diff, to be taken together.
+  virtual void on_presence(std::span<const shared_frame>) {}
   /// The number of a `phone:` topic may have another session now; `d` is the event that says so.
   virtual void on_number_moved(const event& e, const batch_span& span) = 0;
 };
@@ -104,6 +108,7 @@ class hub {
   std::vector<authorizer::question> questions(const event_chunk& chunk) const;
   void publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible);
   void publish(const client_broadcast& b);
+  void publish(const presence_news& news);
 
   /// Where publishing stands: everything that `start` covers has been handed to the subscribers.
   /// Its history has epoch 0 until the source has said where it is.

@@ -96,6 +96,9 @@ struct metric_set {
   counter_family<resume_outcome, 5> resumes;
   gauge held_places;
   counter_family<place_outcome, 3> places;
+  gauge presences;
+  counter presence_changes;
+  counter presence_changes_coalesced;
   gauge outbox_default_partition_rows;
   gauge outbox_bytes;
   gauge outbox_rows_estimate;

@@ -298,6 +298,24 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(count(
       {"limits.held_places", "", "places of dropped clients, of all together"}, 0, 10'000'000,
       [](auto& c) -> auto& { return c.limits.held_places; }));
+  all.push_back(size(
+      {"limits.presence_bytes", "", "key and payload of one presence"}, 256, 1 << 20,
+      [](auto& c) -> auto& { return c.limits.presence_bytes; }));
+  all.push_back(size(
+      {"limits.presence_topic_bytes", "", "all presences of a topic, each with 128 bytes more"},
+      4'096, 64 << 20, [](auto& c) -> auto& { return c.limits.presence_topic_bytes; }));
+  all.push_back(size(
+      {"limits.presence_total_bytes", "", "the presences of all topics"}, 1 << 20,
+      std::size_t{64} << 30, [](auto& c) -> auto& { return c.limits.presence_total_bytes; }));
+  all.push_back(count(
+      {"limits.presence_rate", "",
+       "changes of presence a client and second; of more the last one of each channel counts"},
+      1, 10'000, [](auto& c) -> auto& { return c.limits.presence_rate; }));
+  all.push_back(duration(
+      {"limits.presence_hold", "",
+       "how long a client that dropped without a word stays present; if it is back by then nobody "
+       "notices"},
+      0s, 1min, [](auto& c) -> auto& { return c.limits.presence_hold; }));
 }
 
 std::vector<setting> make_settings() {

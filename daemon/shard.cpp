@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include <exception>
+#include <random>
 
 namespace pgcast {
 namespace asio = boost::asio;
@@ -34,6 +35,11 @@ void log_failure(const char* what, std::exception_ptr failed) {
   }
 }
 
+std::uint64_t random_seed() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
 /// For loops without which the shard is useless: a bug there ends the process, loudly.
 void die_on_failure(std::exception_ptr failed) {
   if (!failed) return;
@@ -53,6 +59,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       past_(pool_, streams_, description),
       topics_(description),
       places_(c.limits.held_place, (c.limits.held_places + c.threads - 1) / c.threads),
+      board_(context_.get_executor(), topics_),
       others_(std::move(others)),
       services_{context_.get_executor(),
                 c,
@@ -64,17 +71,22 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 pressure_,
                 others_.held,
                 places_,
+                board_,
                 others_.broadcast,
+                others_.announce,
                 {},
                 {},
                 {},
-                std::vector<char>(k_receive_bytes)},
+                std::vector<char>(k_receive_bytes),
+                unique_refs{random_seed()}},
       chunks_(context_.get_executor(), 64) {
   services_.flush_soon = [this] { asio::post(context_, [this] { flush(); }); };
 }
 
 shard::~shard() {
   stop();
+  services_.announce = [](const auto&) {};  // the other shards may be gone
+  for (const auto& c : connections_) c->end();
   connections_.clear();
 }
 
@@ -260,6 +272,10 @@ asio::awaitable<void> shard::publish_chunk(std::shared_ptr<const event_chunk> ch
 
 void shard::broadcast(std::shared_ptr<const client_broadcast> b) {
   asio::post(context_, [this, b = std::move(b)] { topics_.publish(*b); });
+}
+
+void shard::announce(std::shared_ptr<const presence_change> change) {
+  asio::post(context_, [this, change = std::move(change)] { board_.apply(change); });
 }
 
 }  // namespace pgcast

@@ -23,7 +23,8 @@ class shard {
  public:
   /// The way to the other shards.
   struct siblings {
-    std::function<void(client_broadcast)> broadcast;  ///< to every shard
+    std::function<void(client_broadcast)> broadcast;                       ///< to every shard
+    std::function<void(std::shared_ptr<const presence_change>)> announce;  ///< to every shard
     /// The shard of all clients with that id: there they find their places.
     std::function<shard&(const std::string& client_id)> home_of;
     const hold_up& held;
@@ -41,6 +42,7 @@ class shard {
   void welcome(int descriptor, int family, upgrade_request upgrade, std::string early);
   void deliver(std::shared_ptr<const event_chunk> chunk);
   void broadcast(std::shared_ptr<const client_broadcast> b);
+  void announce(std::shared_ptr<const presence_change> change);
   void start_over();
   /// The source was lost: for a while statements that wait for long are taken for lost as well.
   void suspect_source();
@@ -82,6 +84,7 @@ class shard {
   replay past_;
   hub topics_;
   held_places places_;
+  presence_board board_;
   siblings others_;
   shard_services services_;
   boost::asio::experimental::channel<void(boost::system::error_code,

@@ -3,9 +3,11 @@
 #include "daemon/authorizer.hpp"
 #include "daemon/config.hpp"
 #include "daemon/hub.hpp"
+#include "daemon/presence_board.hpp"
 #include "daemon/replay.hpp"
 #include "daemon/snapshot.hpp"
 #include "protocol/held_places.hpp"
+#include "protocol/presence_message.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 
@@ -64,8 +66,11 @@ struct shard_services {
   queue_pressure& pressure;
   const hold_up& held;
   held_places& places;
+  presence_board& board;
   /// A client's broadcast on its way to the hubs of all shards.
   std::function<void(client_broadcast)> broadcast;
+  /// A change of who is present on its way to the boards of all shards.
+  std::function<void(std::shared_ptr<const presence_change>)> announce;
   /// Connections with something to send at the end of this turn (corked sends).
   std::vector<std::shared_ptr<connection>> dirty;
   /// Asks the shard to flush `dirty` soon; called by whoever puts the first one in.
@@ -74,6 +79,8 @@ struct shard_services {
   std::unordered_map<std::string, std::vector<connection*>> named;
   /// One receive buffer for all connections of the thread.
   std::vector<char> receive_buffer;
+  /// Names of presences, unlike those of other shards and daemons.
+  unique_refs refs;
 };
 
 }  // namespace pgcast
