@@ -32,11 +32,13 @@ std::string_view channel_presence::refuse(const presence_request& request) const
   const auto& present = services_.board.present();
   const std::size_t bytes = key_.size() + request.members.size();
   if (bytes > limits.presence_bytes) return "Track message size exceeded";
-  if (members_) return {};
-  if (present.bytes(topic_) + bytes > limits.presence_topic_bytes) {
+  const std::size_t had = members_ ? key_.size() + members_->size() : 0;
+  if (bytes <= had) return {};
+  const std::size_t more = bytes - had + (members_ ? 0 : presence_change::k_overhead_bytes);
+  if (present.bytes(topic_) + more > limits.presence_topic_bytes) {
     return "PresenceLimitReached: Too many presences in this topic";
   }
-  if (present.bytes() + bytes > limits.presence_total_bytes) {
+  if (present.bytes() + more > limits.presence_total_bytes) {
     return "PresenceLimitReached: Too many presences";
   }
   return {};

@@ -34,7 +34,7 @@ struct limit_config {
   std::size_t held_places = 100'000;
   std::size_t presence_bytes = 16'384;             ///< key and payload of one presence
   std::size_t presence_topic_bytes = 4'194'304;    ///< all presences of a topic
-  std::size_t presence_total_bytes = 268'435'456;  ///< of all topics
+  std::size_t presence_total_bytes = 134'217'728;  ///< of all topics
   unsigned presence_rate = 10;                     ///< changes a client and second
   std::chrono::milliseconds presence_hold{2'000};  ///< who dropped stays present for it
 };

@@ -302,10 +302,10 @@ void add_limits(std::vector<setting>& all) {
       {"limits.presence_bytes", "", "key and payload of one presence"}, 256, 1 << 20,
       [](auto& c) -> auto& { return c.limits.presence_bytes; }));
   all.push_back(size(
-      {"limits.presence_topic_bytes", "", "all presences of a topic, each with 128 bytes more"},
+      {"limits.presence_topic_bytes", "", "all presences of a topic, each with 512 bytes more"},
       4'096, 64 << 20, [](auto& c) -> auto& { return c.limits.presence_topic_bytes; }));
   all.push_back(size(
-      {"limits.presence_total_bytes", "", "the presences of all topics"}, 1 << 20,
+      {"limits.presence_total_bytes", "", "the presences of all topics, counted alike"}, 1 << 20,
       std::size_t{64} << 30, [](auto& c) -> auto& { return c.limits.presence_total_bytes; }));
   all.push_back(count(
       {"limits.presence_rate", "",

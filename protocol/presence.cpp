@@ -15,6 +15,12 @@ presences::clock::duration pause_after(std::size_t bytes) {
   return std::chrono::milliseconds(bytes * 1'000 / k_bytes_a_second);
 }
 
+void begin_key(std::string& out, const std::string& key) {
+  if (!out.empty()) out += ',';
+  append_json_quoted(out, key);
+  out += R"(:{"metas":[)";
+}
+
 std::string object_of(const std::string& joins, const std::string& leaves) {
   return R"({"joins":{)" + joins + R"(},"leaves":{)" + leaves + "}}";
 }
@@ -165,11 +171,14 @@ std::shared_ptr<const std::string> presences::state(const std::string& topic) {
   if (r.state) return r.state;
   std::string text;
   for (const auto& [key, entries] : r.keys) {
-    std::vector<meta> metas;
+    bool is_first = true;
     for (const auto& e : entries) {
-      if (e.told.change) metas.push_back(e.told);
+      if (!e.told.change) continue;
+      if (is_first) begin_key(text, key);
+      if (!std::exchange(is_first, false)) text += ',';
+      write(text, e.told);
     }
-    if (!metas.empty()) write(text, key, metas);
+    if (!is_first) text += "]}";
   }
   r.state = std::make_shared<const std::string>("{" + text + "}");
   return r.state;
@@ -181,23 +190,23 @@ std::size_t presences::bytes(const std::string& topic) const {
 }
 
 void presences::write(std::string& out, const std::string& key, const std::vector<meta>& metas) {
-  if (!out.empty()) out += ',';
-  append_json_quoted(out, key);
-  out += R"(:{"metas":[)";
-  const char* separator = "";
+  begin_key(out, key);
   for (const auto& m : metas) {
-    out += separator;
-    separator = ",";
-    out += R"({"phx_ref":)";
-    append_json_quoted(out, m.ref);
-    if (!m.previous_ref.empty()) {
-      out += R"(,"phx_ref_prev":)";
-      append_json_quoted(out, m.previous_ref);
-    }
-    if (!m.change->members.empty()) out.append(",").append(m.change->members);
-    out += '}';
+    if (&m != &metas.front()) out += ',';
+    write(out, m);
   }
   out += "]}";
+}
+
+void presences::write(std::string& out, const meta& m) {
+  out += R"({"phx_ref":)";
+  append_json_quoted(out, m.ref);
+  if (!m.previous_ref.empty()) {
+    out += R"(,"phx_ref_prev":)";
+    append_json_quoted(out, m.previous_ref);
+  }
+  if (!m.change->members.empty()) out.append(",").append(m.change->members);
+  out += '}';
 }
 
 }  // namespace pgcast

@@ -26,8 +26,10 @@ struct presence_change {
   /// Of leave: within this time whoever tracks under the same key takes the place over.
   std::chrono::milliseconds hold{0};
 
-  /// Bytes that a presence counts against limits.
-  std::size_t cost() const { return key.size() + members.size() + 128; }
+  /// Bytes that a presence counts against limits: its text, and for what is kept beside that
+  /// (measured: 420 bytes, and 540 for each copy).
+  std::size_t cost() const { return key.size() + members.size() + k_overhead_bytes; }
+  static constexpr std::size_t k_overhead_bytes = 512;
 };
 
 /// What the subscribers of a topic are told: payloads of presence_diff, to be sent in this order.
@@ -98,6 +100,7 @@ class presences {
   std::optional<clock::time_point> tell_key(room& r, const std::string& key, clock::time_point now,
                                             written& out);
   static void write(std::string& out, const std::string& key, const std::vector<meta>& metas);
+  static void write(std::string& out, const meta& m);
 
   std::chrono::milliseconds window_;
   std::unordered_map<std::string, room> rooms_;

@@ -383,6 +383,9 @@ describe('small limits, one thread', () => {
     assert.match(answers.at(-1).response.reason, /^PresenceLimitReached: /);
     const fits = answers.filter((one) => one.status === 'ok').length;
     const last = raws.at(-1);
+    const [{ raw: first, ref: first_ref }] = raws;
+    assert.equal((await track_raw(first, topic, first_ref, { text: 'y'.repeat(3_000) })).status, 'error', 'nor may a payload grow beyond it');
+    assert.equal((await track_raw(first, topic, first_ref, { text: 'y' })).status, 'ok');
     for (const { raw, ref } of raws.slice(0, fits)) raw.send(`realtime:${topic}`, 'phx_leave', {}, { join_ref: ref });
     await until(() => Object.keys(diffs(last.raw).reduce((all, one) => ({ ...all, ...one.leaves }), {})).length === fits, 'all have left');
     assert.equal((await track_raw(last.raw, topic, last.ref, { text: 'x'.repeat(500) })).status, 'ok');

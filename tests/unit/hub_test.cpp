@@ -123,9 +123,13 @@ class listening : public subscriber {
  public:
   void on_event(delivery& d) override { events.push_back(d.changed().id); }
   void on_broadcast(const shared_frame&) override { ++broadcasts; }
+  void on_presence(std::span<const shared_frame> frames) override {
+    presence.assign(frames.begin(), frames.end());
+  }
   void on_number_moved(const event&, const batch_span&) override { ++moves; }
 
   std::vector<std::uint64_t> events;
+  std::vector<shared_frame> presence;
   int broadcasts = 0;
   int moves = 0;
 };
@@ -195,6 +199,24 @@ TEST_F(Hub, BinaryBroadcast_GoesOnlyToWhomCanReadIt) {
   topics_.publish(client_broadcast{"session:a", "typing", "x", payload_encoding::binary});
   EXPECT_EQ(old.broadcasts, 0);
   EXPECT_EQ(young.broadcasts, 1);
+}
+
+TEST_F(Hub, Presence_IsEncodedOnceForAllThatReadItAlike) {
+  listening one, other, old, follower, elsewhere;
+  const auto a = join("session:a", one);
+  const auto b = join("session:a", other);
+  const auto c = join("session:a", old, wire_version::v1);
+  const auto d = join("session:a", follower, wire_version::v2, audience::part::follower);
+  const auto e = join("session:b", elsewhere);
+  topics_.publish(presence_news{"session:a", {"{}", R"({"joins":{}})"}});
+  ASSERT_EQ(one.presence.size(), 2U);
+  EXPECT_EQ(one.presence, other.presence);
+  EXPECT_EQ(one.presence[1]->bytes.substr(2),
+            R"([null,null,"realtime:session:a","presence_diff",{"joins":{}}])");
+  ASSERT_EQ(old.presence.size(), 2U);
+  EXPECT_NE(old.presence[0]->bytes, one.presence[0]->bytes);
+  EXPECT_TRUE(follower.presence.empty());
+  EXPECT_TRUE(elsewhere.presence.empty());
 }
 
 TEST_F(Hub, NumberThatMoves_IsSaidToItsTopicAndCarriesNoRow) {

@@ -409,7 +409,8 @@ TEST(PresenceModel, RandomChanges_EveryClientEndsWithTheTruth) {
     for (const auto& [owner, s] : truth) wanted.push_back(s.key + " {" + s.members + "}");
     std::sort(wanted.begin(), wanted.end());
     std::size_t bytes = 0;
-    for (const auto& [owner, s] : truth) bytes += s.key.size() + s.members.size() + 128;
+    for (const auto& [owner, s] : truth)
+      bytes += s.key.size() + s.members.size() + presence_change::k_overhead_bytes;
     for (auto& c : copies) {
       for (std::size_t i = 0; i < c.clients_.size(); ++i) {
         if (c.clients_[i].is_deaf) c.toggle_client(i);
