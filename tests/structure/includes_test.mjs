@@ -29,6 +29,8 @@ const floors = [
   /* 4 */ [['topic_feed'], ['changes_feed']],
   /* 4 */ [['channel']],
   /* 4 */ [['connection', 'connection_messages', 'connection_places']],
+  /* 5 */ [['http_exchange']],
+  /* 5 */ [['http_console'], ['http_api']],
   /* 5 */ [['http']],
   /* 6 */ [['listener']],
   /* 7  wiring */ [['shard']],
