@@ -24,6 +24,8 @@ std::string_view text_code(errc code) {
       return "topic_not_joined";
     case errc::event_unknown:
       return "event_unknown";
+    case errc::payload_too_large:
+      return "payload_too_large";
     case errc::token_missing:
       return "token_missing";
     case errc::token_malformed:

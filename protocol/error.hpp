@@ -20,6 +20,7 @@ enum class errc {
   filter_malformed = 13,
   topic_not_joined = 14,
   event_unknown = 15,
+  payload_too_large = 16,
   // tokens
   token_missing = 20,
   token_malformed = 21,

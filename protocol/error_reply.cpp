@@ -60,6 +60,8 @@ std::string_view hint_of(errc code) {
       return "join the topic first";
     case errc::event_unknown:
       return "send broadcast, presence, access_token or phx_leave";
+    case errc::payload_too_large:
+      return "send less, or raise limits.payload_bytes";
     case errc::token_missing:
       return "pass a token as apikey";
     case errc::token_malformed:

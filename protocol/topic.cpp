@@ -40,6 +40,9 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 result<topic> parse_topic(std::string_view name) {
   if (name.empty()) return error{errc::topic_missing, "You must provide a topic name"};
+  if (name.find('\0') != std::string_view::npos) {  // Postgres would take what is before it
+    return error{errc::topic_missing, "You must provide a topic name without NUL"};
+  }
   topic t;
   t.name = name;
   t.key = name;
@@ -104,6 +107,11 @@ const table_description* relay_description::find(std::string_view schema,
 bool relay_description::is_reserved_event(std::string_view event) const {
   if (event == "snapshot" || event == "stats") return true;
   return std::any_of(tables.begin(), tables.end(), [&](const auto& t) { return t.name == event; });
+}
+
+bool relay_description::reserves(const topic& t, std::string_view event) const {
+  const bool is_ours = t.kind != topic_kind::plain || t.name.starts_with("stats:");
+  return is_ours && is_reserved_event(event);
 }
 
 const relay_description& recruiting_description() {

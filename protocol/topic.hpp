@@ -69,6 +69,8 @@ struct relay_description {
   const table_description* find(std::string_view schema, std::string_view name) const;
   /// True for event names that only the daemon may use on topics of this description.
   bool is_reserved_event(std::string_view event) const;
+  /// True if only the daemon may use that name on that topic.
+  bool reserves(const topic& t, std::string_view event) const;
 };
 
 /// The recruiting topics that the service ships with.
