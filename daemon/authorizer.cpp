@@ -19,23 +19,6 @@ constexpr std::size_t k_kept_rows = 1'000;       // a session and class
 constexpr std::size_t k_rows_a_statement = 20;
 constexpr std::chrono::milliseconds k_reread_apart{1'000};
 constexpr std::size_t k_unknown_tables = 100;
-constexpr std::chrono::milliseconds k_statement_timeout{2'000};
-
-/// A policy that takes longer than the statement timeout (a row, at worst) hides the row from its
-/// class; without it everybody would wait for ever.
-void begin_decisions(std::vector<pg_statement>& statements) {
-  statements.emplace_back("BEGIN READ ONLY");
-  statements.emplace_back("SET LOCAL statement_timeout = " +
-                          std::to_string(k_statement_timeout.count()));
-}
-
-/// Says SQLSTATE in front of its sentence that the same statement may succeed next time.
-bool may_pass(const error& e) {
-  for (const std::string_view state : {"40", "53", "55P03", "57P", "58"}) {
-    if (e.detail.starts_with(state)) return true;
-  }
-  return false;
-}
 
 constexpr std::string_view k_cancelled = "57014";  // by the statement timeout, or by somebody
 

@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <exception>
@@ -17,6 +18,11 @@
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto k_reviews_apart = 1s;  // of a channel's rights, where answers are not kept
+constexpr auto k_review_retry = 2s;
 
 /// A client that named itself has the same key when it is back.
 std::string make_presence_key(const place_key& place, const std::string& wire_topic) {
@@ -91,6 +97,7 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
   presence_key_ = std::move(request.presence_key);
   if (presence_key_.empty()) presence_key_ = make_presence_key(place, id_.wire_topic);
   if (request.presence_enabled) enable_presence();
+  if (id_.name.is_private) rights_ = {};
   if (id_.name.kind == topic_kind::plain) {
     audience as{viewer_, version_, id_.wire_topic, audience::part::member};
     membership_ =
@@ -103,8 +110,9 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
     changes_ = std::make_unique<changes_feed>(services_, *this, owner_->next_feed_number(), viewer_,
                                               std::move(bindings));
   }
-  if (!carries_rows()) return answer_joined(ref);
-  if (!place.client_id.empty()) key_ = std::make_unique<place_key>(std::move(place));
+  if (!carries_rows() && !id_.name.is_private) return answer_joined(ref);
+  if (carries_rows() && !place.client_id.empty())
+    key_ = std::make_unique<place_key>(std::move(place));
   if (changes_ && request.waits_for_changes) spawn(refuse_late(ref, request.changes_timeout));
   ++*running;
   spawn(run_join(std::move(ref), std::move(running)));
@@ -116,6 +124,11 @@ asio::awaitable<void> channel::run_join(std::string ref, std::shared_ptr<unsigne
 }
 
 asio::awaitable<void> channel::answer_join(std::string ref) {
+  if (id_.name.is_private) {
+    auto asked = co_await ask_rights();
+    if (has_ended()) co_return;
+    if (!asked) co_return refuse(ref, asked.error());
+  }
   std::optional<held_place> held;
   if (key_) {
     place_key key = *key_;
@@ -141,6 +154,43 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
   answer_joined(ref);
   if (changes_) spawn(changes_->start());
   if (rows_) co_await rows_->start();
+}
+
+// ---- private channels
+
+/// Asks what the viewer of now may do, again if a token changes him meanwhile.
+asio::awaitable<result<void>> channel::ask_rights() {
+  for (;;) {
+    const auto viewer = viewer_;
+    auto asked = co_await services_.rights.rights_of(id_.name.name, viewer);
+    if (has_ended()) co_return result<void>{};
+    if (viewer != viewer_) continue;
+    if (!asked) co_return asked.error();
+    rights_ = *asked;
+    review_at_ = std::max(rights_.decided_at + services_.settings.auth_cache,
+                          std::chrono::steady_clock::now() + k_reviews_apart);
+    if (rights_.read_broadcast) co_return result<void>{};
+    co_return error{
+        errc::unauthorized,
+        "You do not have permissions to read from this Channel topic: " + id_.name.name};
+  }
+}
+
+/// For a joined channel: what it may not read any more ends it. While nobody can tell, it stays as
+/// it is.
+asio::awaitable<void> channel::review_rights() {
+  is_in_review_ = true;
+  auto asked = co_await ask_rights();
+  is_in_review_ = false;
+  if (asked || has_ended()) co_return;
+  if (asked.error().code == errc::unauthorized) co_return lose_permission();
+  review_at_ = std::chrono::steady_clock::now() + k_review_retry;
+}
+
+/// Memberships change: asked again when the answer is as old as answers may be.
+void channel::refresh_rights() {
+  if (!id_.name.is_private || !is_joined_ || is_in_review_ || viewer_->sees_everything()) return;
+  if (std::chrono::steady_clock::now() >= review_at_) spawn(review_rights());
 }
 
 void channel::answer_joined(const std::string& ref) {
@@ -170,7 +220,9 @@ void channel::refuse(const std::string& ref, const error& e) {
                        : is_malformed               ? join_outcome::malformed
                                                     : join_outcome::unavailable;
   metrics().joins[outcome].add();
-  if (outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout) {
+  const bool is_told = outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout ||
+                       e.code == errc::not_installed;
+  if (is_told) {
     reply_error(ref, e);
   } else {
     spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
@@ -186,7 +238,9 @@ const subscriber* channel::listener() const {
 }
 
 void channel::on_broadcast(const shared_frame& frame) {
-  if (is_joined() && owner_->has_room()) owner_->send(frame, 0);
+  if (!is_joined()) return;
+  if (owner_->has_room()) return owner_->send(frame, 0);
+  metrics().broadcasts_dropped[drop_reason::slow_client].add();
 }
 
 // ---- presence
@@ -261,6 +315,8 @@ void channel::renew(claims who) {
   if (key_) key_->role = who_.role, key_->sub = who_.sub;
   if (viewer == viewer_) return;
   viewer_ = viewer;
+  review_at_ = {};
+  refresh_rights();
   if (rows_) spawn(rows_->renew(viewer));
   if (changes_) spawn(changes_->renew(viewer));
 }
@@ -269,6 +325,7 @@ void channel::tick() {
   if (presence_) presence_->catch_up();
   refresh_presence();
   if (changes_) changes_->refresh();
+  refresh_rights();
 }
 
 void channel::refuse_cursor(const error& e) {

@@ -95,6 +95,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// Sends presence_state to a client that has not been told of every change, if there is room.
   void refresh_presence();
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
+  /// What may be done on it, as far as it is known.
+  const channel_rights& rights() const { return rights_; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
   /// Called about four times a second.
   void tick();
@@ -137,6 +139,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
  private:
   boost::asio::awaitable<void> run_join(std::string ref, std::shared_ptr<unsigned> running);
   boost::asio::awaitable<void> answer_join(std::string ref);
+  boost::asio::awaitable<result<void>> ask_rights();
+  boost::asio::awaitable<void> review_rights();
+  void refresh_rights();
   void answer_joined(const std::string& ref);
   boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);
@@ -150,6 +155,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   claims who_;
   std::shared_ptr<viewer_class> viewer_;
   wire_version version_;
+  channel_rights rights_ = channel_rights::all();
+  std::chrono::steady_clock::time_point review_at_{};
+  bool is_in_review_ = false;
   bool is_joined_ = false;
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;

@@ -22,6 +22,9 @@ struct limit_config {
   std::size_t connections = 100'000;
   std::size_t header_bytes = 32'768;
   std::size_t message_bytes = 5'000'000;
+  std::size_t payload_bytes = 3'000'000;  ///< of a broadcast
+  std::size_t bodies_bytes = 67'108'864;  ///< of HTTP broadcasts that are read at the same time
+  unsigned batch_messages = 10'000;       ///< of one HTTP broadcast
   unsigned fragments = 1'024;
   unsigned channels = 100;                ///< a client
   std::size_t queue_bytes = 1'048'576;    ///< a client

@@ -119,6 +119,7 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::unauthorized].add();
     return reply_error(m, {errc::token_expired, "Token has expired"});
   }
+  name->is_private = request->is_private && name->kind == topic_kind::plain;
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
@@ -149,14 +150,21 @@ void connection::on_broadcast(channel& c, const client_message& m) {
     b.event = std::move(said.event);
     b.payload = std::move(said.payload);
   }
-  const bool is_ours = c.id().name.kind != topic_kind::plain;
-  if (is_ours && services_.description.is_reserved_event(b.event)) {
+  if (services_.description.reserves(c.id().name, b.event)) {
     metrics().reserved_events_refused.add();
     return reply_error(
         m, {errc::reserved_event, "only the server sends \"" + b.event + "\" on this topic"});
   }
   if (!c.is_joined()) return;
   const bool wants_ack = c.wants_broadcast_acks();
+  if (b.payload.size() > services_.settings.limits.payload_bytes) {
+    metrics().broadcasts_dropped[drop_reason::too_large].add();
+    return reply(m, "error", R"({"error":"payload_size_exceeded"})");
+  }
+  if (!c.rights().write_broadcast) {  // not told, as with Supabase Realtime
+    return metrics().broadcasts_dropped[drop_reason::unauthorized].add();
+  }
+  metrics().broadcasts[broadcast_source::client].add();
   if (!c.wants_own_broadcasts()) b.sender = c.listener();
   services_.broadcast(std::move(b));
   if (wants_ack) reply(m, "ok", "{}");

@@ -52,6 +52,8 @@ metric family(std::string_view name, std::string_view help, std::string_view lab
 constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", "path",    "origin",
                                            "host",      "token",     "full",    "draining"};
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
+constexpr std::string_view k_sources[] = {"client", "http"};
+constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};
 constexpr std::string_view k_verdicts[] = {"parked", "closed"};
 constexpr std::string_view k_decisions[] = {"cache", "database"};
 constexpr std::string_view k_polls[] = {"doorbell",       "safety",    "busy",
@@ -81,6 +83,11 @@ const std::vector<metric>& all_metrics() {
             &set::frames_sent_bytes),
       family("pgcast_slow_clients_total", "Clients whose queue stayed full, by verdict.", "verdict",
              k_verdicts, &set::slow_clients),
+      family("pgcast_broadcasts_total", "Broadcasts taken, by where they came from.", "source",
+             k_sources, &set::broadcasts),
+      family("pgcast_broadcasts_dropped_total",
+             "Broadcasts not sent on, or not to one client (slow_client), by reason.", "reason",
+             k_drops, &set::broadcasts_dropped),
       count("pgcast_reserved_events_refused_total",
             "Broadcasts refused because only the daemon speaks under that event name.",
             &set::reserved_events_refused),

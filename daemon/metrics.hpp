@@ -50,6 +50,8 @@ class alignas(64) duration_gauge {
 // Label values. The names that operators see stand in metrics.cpp, in the same order.
 enum class refusal { malformed, too_large, timeout, path, origin, host, token, full, draining };
 enum class join_outcome { ok, unauthorized, malformed, limit, unavailable };
+enum class broadcast_source { client, http };
+enum class drop_reason { unauthorized, too_large, unavailable, slow_client };
 enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
@@ -81,6 +83,8 @@ struct metric_set {
   counter events_delivered;
   counter frames_sent_bytes;
   counter_family<slow_verdict, 2> slow_clients;
+  counter_family<broadcast_source, 2> broadcasts;
+  counter_family<drop_reason, 4> broadcasts_dropped;
   counter reserved_events_refused;
   counter rows_unparsable;
   counter_family<decision_source, 2> decisions;

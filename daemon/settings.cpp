@@ -266,6 +266,15 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(size(
       {"limits.message_bytes", "", "one message of a client"}, 1'024, 64 << 20,
       [](auto& c) -> auto& { return c.limits.message_bytes; }));
+  all.push_back(size(
+      {"limits.payload_bytes", "", "the payload of one broadcast, by a client or over HTTP"}, 1'024,
+      64 << 20, [](auto& c) -> auto& { return c.limits.payload_bytes; }));
+  all.push_back(size(
+      {"limits.bodies_bytes", "", "broadcasts over HTTP that are read at the same time"}, 1 << 20,
+      std::size_t{1} << 40, [](auto& c) -> auto& { return c.limits.bodies_bytes; }));
+  all.push_back(count(
+      {"limits.batch_messages", "", "messages of one broadcast over HTTP"}, 1, 1'000'000,
+      [](auto& c) -> auto& { return c.limits.batch_messages; }));
   all.push_back(count(
       {"limits.fragments", "", "pieces of one message of a client"}, 1, 1'000'000,
       [](auto& c) -> auto& { return c.limits.fragments; }));

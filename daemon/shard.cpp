@@ -55,6 +55,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       deciding_(context_.get_executor(), c.database_url, 1),
       streams_(context_.get_executor(), c.database_url, 1),
       policies_(deciding_, description, c.auth_cache),
+      rights_(pool_, c.auth_cache),
       snapshots_(pool_, policies_),
       past_(pool_, streams_, description),
       topics_(description),
@@ -66,6 +67,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 description,
                 topics_,
                 policies_,
+                rights_,
                 snapshots_,
                 past_,
                 pressure_,
@@ -77,6 +79,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 {},
                 {},
                 {},
+                0,
                 std::vector<char>(k_receive_bytes),
                 unique_refs{random_seed()}},
       chunks_(context_.get_executor(), 64) {

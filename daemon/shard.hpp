@@ -80,6 +80,7 @@ class shard {
   pg_pool deciding_;  ///< decisions do not queue behind joins
   pg_pool streams_;   ///< nor do joins behind long gaps that are read
   authorizer policies_;
+  channel_policy rights_;
   snapshot_reader snapshots_;
   replay past_;
   hub topics_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/authorizer.hpp"
+#include "daemon/channel_policy.hpp"
 #include "daemon/config.hpp"
 #include "daemon/hub.hpp"
 #include "daemon/presence_board.hpp"
@@ -61,6 +62,7 @@ struct shard_services {
   const relay_description& description;
   hub& topics;
   authorizer& policies;
+  channel_policy& rights;
   snapshot_reader& snapshots;
   replay& past;
   queue_pressure& pressure;
@@ -77,6 +79,8 @@ struct shard_services {
   std::function<void()> flush_soon;
   /// Connections of clients that named themselves (realtime.params.client_id).
   std::unordered_map<std::string, std::vector<connection*>> named;
+  /// Bodies of HTTP requests that are being read.
+  std::size_t body_bytes = 0;
   /// One receive buffer for all connections of the thread.
   std::vector<char> receive_buffer;
   /// Names of presences, unlike those of other shards and daemons.

@@ -202,6 +202,19 @@ std::string decision_sql(const table_policy& policy) {
          " ORDER BY pgcast_row.ordinal";
 }
 
+void begin_decisions(std::vector<pg_statement>& statements) {
+  statements.emplace_back("BEGIN READ ONLY");
+  statements.emplace_back("SET LOCAL statement_timeout = " +
+                          std::to_string(k_statement_timeout.count()));
+}
+
+bool may_pass(const error& e) {
+  for (const std::string_view state : {"40", "53", "55P03", "57P", "58"}) {
+    if (e.detail.starts_with(state)) return true;
+  }
+  return false;
+}
+
 std::vector<pg_statement> become(const std::string& role, const std::string& claims_json) {
   std::vector<pg_statement> out;
   if (role.empty()) return out;

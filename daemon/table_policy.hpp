@@ -6,6 +6,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,6 +51,15 @@ boost::asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, s
 /// For each record of $1 (jsonb[]) whether the policy lets it be seen, in order, evaluated on the
 /// record's own values under the table's name.
 std::string decision_sql(const table_policy& policy);
+
+constexpr std::chrono::milliseconds k_statement_timeout{2'000};  ///< of a decision
+
+/// Begins a transaction of decisions. A policy that takes longer than the statement timeout (a row,
+/// at worst) hides the row from its class; without it everybody would wait for ever.
+void begin_decisions(std::vector<pg_statement>& statements);
+
+/// True if the same statement may succeed next time (the error says its SQLSTATE).
+bool may_pass(const error& e);
 
 /// Takes a role and its claims for the rest of the transaction, as PostgREST does.
 std::vector<pg_statement> become(const std::string& role, const std::string& claims_json);

@@ -16,6 +16,7 @@ std::string_view word_of(errc code) {
       return "RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
              "parameters: ";
     case errc::not_supported:
+    case errc::not_installed:
       return "RealtimeDisabledForConfiguration: ";
     case errc::topic_missing:
       return "TopicNameRequired: ";
@@ -91,6 +92,8 @@ std::string_view hint_of(errc code) {
       return "add the page's origin to server.allowed_origins";
     case errc::host_refused:
       return "connect from the same machine, or let auth.mode be rls";
+    case errc::not_installed:
+      return "run pgcast install";
     default:
       return "";
   }
