@@ -63,6 +63,7 @@ result<request_target> parse_target(std::string_view target) {
   if (!url) return error{errc::message_malformed, "the request target cannot be read"};
   request_target out;
   out.path = url->path();
+  for (const auto segment : url->segments()) out.segments.emplace_back(segment);
   for (const auto p : url->params()) out.query.emplace_back(p.key, p.value);
   return out;
 }

@@ -28,6 +28,7 @@ struct refused_request {
 /// The parts of a request target, percent-decoded.
 struct request_target {
   std::string path;
+  std::vector<std::string> segments;  ///< of the path: each may have a slash in it
   std::vector<std::pair<std::string, std::string>> query;
 
   /// The first value of a query parameter.

@@ -1,6 +1,7 @@
 #include "daemon/http.hpp"
 
 #include "daemon/http_api.hpp"
+#include "daemon/http_broadcast.hpp"
 #include "daemon/http_console.hpp"
 #include "daemon/http_exchange.hpp"
 #include "daemon/metrics.hpp"
@@ -101,6 +102,10 @@ asio::awaitable<void> serve_http(shard_services& services, client_socket::stream
           refusal::malformed, http::status::bad_request, "the request target cannot be read"});
       co_await refuse(client, std::move(why));
       co_return;
+    }
+    if (is_broadcast_path(*target)) {
+      co_await serve_broadcast(services, client, *target);
+      continue;
     }
     const bool has_small_body = co_await read_small_body(client);
     if (!has_small_body) co_return;
