@@ -237,6 +237,28 @@ const subscriber* channel::listener() const {
   return rows_ ? static_cast<const subscriber*>(rows_.get()) : this;
 }
 
+void channel::keep(requested_broadcast said, std::string ref, std::shared_ptr<unsigned> running) {
+  ++*running;
+  spawn(run_keep(std::move(said), std::move(ref), std::move(running)));
+}
+
+asio::awaitable<void> channel::run_keep(requested_broadcast said, std::string ref,
+                                        std::shared_ptr<unsigned> running) {
+  auto kept = co_await services_.store.keep(std::move(said));
+  --*running;
+  if (!kept) {
+    metrics().broadcasts_dropped[drop_reason::unavailable].add();
+    spdlog::warn("a broadcast to {} is not kept: {}", id_.wire_topic, kept.error().detail);
+  }
+  if (has_ended() || !wants_broadcast_acks_) co_return;
+  if (kept) co_return reply(ref, "ok", R"({"id":)" + json_quote(*kept) + "}");
+  const auto code = kept.error().code;
+  std::string reason = "the message could not be kept, try again";
+  if (code == errc::not_installed) reason = kept.error().detail;
+  if (code == errc::payload_malformed) reason = "Postgres cannot hold the payload";
+  reply(ref, "error", reason_json(reason));
+}
+
 void channel::on_broadcast(const shared_frame& frame) {
   if (!is_joined()) return;
   if (owner_->has_room()) return owner_->send(frame, 0);

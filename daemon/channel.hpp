@@ -4,6 +4,7 @@
 #include "daemon/channel_presence.hpp"
 #include "daemon/feed.hpp"
 #include "daemon/topic_feed.hpp"
+#include "protocol/broadcast_request.hpp"
 #include "protocol/claims.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/held_places.hpp"
@@ -98,6 +99,9 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// What may be done on it, as far as it is known.
   const channel_rights& rights() const { return rights_; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
+  /// Keeps what the client said, from where it is sent, and tells its id to who wants an answer.
+  /// `running` as in join().
+  void keep(requested_broadcast said, std::string ref, std::shared_ptr<unsigned> running);
   /// Called about four times a second.
   void tick();
 
@@ -142,6 +146,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   boost::asio::awaitable<result<void>> ask_rights();
   boost::asio::awaitable<void> review_rights();
   void refresh_rights();
+  boost::asio::awaitable<void> run_keep(requested_broadcast said, std::string ref,
+                                        std::shared_ptr<unsigned> running);
   void answer_joined(const std::string& ref);
   boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);

@@ -164,7 +164,14 @@ void connection::on_broadcast(channel& c, const client_message& m) {
   if (!c.rights().write_broadcast) {  // not told, as with Supabase Realtime
     return metrics().broadcasts_dropped[drop_reason::unauthorized].add();
   }
+  const auto keep = parse_push_metadata(m.metadata);
+  if (!keep) return reply_error(m, keep.error().detail);
   metrics().broadcasts[broadcast_source::client].add();
+  const auto& name = c.id().name;
+  if (*keep && (name.is_private || name.kind != topic_kind::plain)) {
+    return c.keep({name, std::move(b.event), std::move(b.payload), b.encoding, *keep}, m.ref,
+                  running_joins_);
+  }
   if (!c.wants_own_broadcasts()) b.sender = c.listener();
   services_.broadcast(std::move(b));
   if (wants_ack) reply(m, "ok", "{}");

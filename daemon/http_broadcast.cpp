@@ -127,14 +127,33 @@ asio::awaitable<result<bool>> may_speak(shard_services& services, topic to,
   co_return taken->is_allowed;
 }
 
+http_response answer_unavailable(const http_request& r, const error& e) {
+  const bool is_missing = e.code == errc::not_installed;
+  return answer_message(
+      r, http::status::service_unavailable,
+      is_missing ? e.detail : "the database cannot answer now, try again",
+      is_missing ? R"(,"code":"not_installed")" : R"(,"code":"source_unavailable")");
+}
+
 void publish(shard_services& services, requested_broadcast message) {
   client_broadcast b;
   b.topic = topic_key(message.to);
   b.event = std::move(message.event);
   b.payload = std::move(message.payload);
   b.encoding = message.encoding;
-  metrics().broadcasts[broadcast_source::http].add();
   services.broadcast(std::move(b));
+}
+
+/// Keeps it, or only sends it. A batch has none to keep.
+asio::awaitable<result<void>> send(shard_services& services, requested_broadcast message) {
+  if (message.keep) {
+    auto kept = co_await services.store.keep(std::move(message));
+    if (!kept) co_return kept.error();
+  } else {
+    publish(services, std::move(message));
+  }
+  metrics().broadcasts[broadcast_source::http].add();
+  co_return result<void>{};
 }
 
 /// All or nothing, but for topics on which the caller may not speak.
@@ -142,28 +161,35 @@ asio::awaitable<http_response> send_all(shard_services& services, const http_req
                                         const claims& who,
                                         std::vector<requested_broadcast> messages) {
   const auto viewer = services.policies.class_of(who.role, who.class_key);
+  auto& dropped = metrics().broadcasts_dropped;
   std::map<std::string, bool> may;
   for (const auto& m : messages) {
     const auto key = topic_key(m.to);
     if (may.contains(key)) continue;
     auto asked = co_await may_speak(services, m.to, viewer);
     if (!asked) {
-      metrics().broadcasts_dropped[drop_reason::unavailable].add(messages.size());
+      dropped[drop_reason::unavailable].add(messages.size());
       spdlog::warn("a broadcast over HTTP to {} is not sent: {}", m.to.name, asked.error().detail);
-      const bool is_missing = asked.error().code == errc::not_installed;
-      co_return answer_message(
-          r, http::status::service_unavailable,
-          is_missing ? asked.error().detail : "the database cannot answer now, try again",
-          is_missing ? R"(,"code":"not_installed")" : R"(,"code":"source_unavailable")");
+      co_return answer_unavailable(r, asked.error());
     }
     may[key] = *asked;
   }
   for (auto& m : messages) {
-    if (may[topic_key(m.to)]) {
-      publish(services, std::move(m));
-    } else {
-      metrics().broadcasts_dropped[drop_reason::unauthorized].add();
+    if (!may[topic_key(m.to)]) {
+      dropped[drop_reason::unauthorized].add();
+      continue;
     }
+    const std::string name = m.to.name;
+    auto sent = co_await send(services, std::move(m));
+    if (sent) continue;
+    if (sent.error().code == errc::payload_malformed) {
+      refused_broadcast refused{errc::payload_malformed, "payload cannot be kept",
+                                R"({"payload":["cannot be kept"]})", 0};
+      co_return answer_refused(r, refused);
+    }
+    dropped[drop_reason::unavailable].add();
+    spdlog::warn("a broadcast over HTTP to {} is not kept: {}", name, sent.error().detail);
+    co_return answer_unavailable(r, sent.error());
   }
   co_return answer_empty(r, http::status::accepted);
 }

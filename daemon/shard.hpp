@@ -83,6 +83,7 @@ class shard {
   channel_policy rights_;
   snapshot_reader snapshots_;
   replay past_;
+  message_store store_;
   hub topics_;
   held_places places_;
   presence_board board_;

@@ -4,6 +4,7 @@
 #include "daemon/channel_policy.hpp"
 #include "daemon/config.hpp"
 #include "daemon/hub.hpp"
+#include "daemon/message_store.hpp"
 #include "daemon/presence_board.hpp"
 #include "daemon/replay.hpp"
 #include "daemon/snapshot.hpp"
@@ -65,6 +66,7 @@ struct shard_services {
   channel_policy& rights;
   snapshot_reader& snapshots;
   replay& past;
+  message_store& store;
   queue_pressure& pressure;
   const hold_up& held;
   held_places& places;

@@ -22,7 +22,7 @@ const floors = [
   /* 2 */ [['replay_stream']],
   /* 3  source and audience */ [['reader', 'reader_batch'], ['authorizer'], ['replay', 'replay_places'], ['snapshot_sql'],
     ['maintenance']],
-  /* 3 */ [['snapshot'], ['hub'], ['channel_policy']],
+  /* 3 */ [['snapshot'], ['hub'], ['channel_policy'], ['message_store']],
   /* 3 */ [['presence_board']],
   /* 3 */ [['shard_services']],
   /* 4  one client */ [['feed'], ['channel_presence']],
