@@ -169,7 +169,7 @@ asio::awaitable<result<void>> channel::ask_rights() {
     rights_ = *asked;
     review_at_ = std::max(rights_.decided_at + services_.settings.auth_cache,
                           std::chrono::steady_clock::now() + k_reviews_apart);
-    if (rights_.read_broadcast) co_return result<void>{};
+    if (rights_.read_broadcast || rights_.read_presence) co_return result<void>{};
     co_return error{
         errc::unauthorized,
         "You do not have permissions to read from this Channel topic: " + id_.name.name};
@@ -215,7 +215,7 @@ asio::awaitable<void> channel::refuse_late(std::string ref, std::chrono::millise
 }
 
 void channel::refuse(const std::string& ref, const error& e) {
-  const bool is_malformed = e.code == errc::payload_malformed || e.code == errc::filter_malformed;
+  const bool is_malformed = e.code == errc::binding_malformed || e.code == errc::filter_malformed;
   const auto outcome = e.code == errc::unauthorized ? join_outcome::unauthorized
                        : is_malformed               ? join_outcome::malformed
                                                     : join_outcome::unavailable;
@@ -253,22 +253,27 @@ asio::awaitable<void> channel::run_keep(requested_broadcast said, std::string re
   if (has_ended() || !wants_broadcast_acks_) co_return;
   if (kept) co_return reply(ref, "ok", R"({"id":)" + json_quote(*kept) + "}");
   const auto code = kept.error().code;
-  std::string reason = "the message could not be kept, try again";
-  if (code == errc::not_installed) reason = kept.error().detail;
-  if (code == errc::payload_malformed) reason = "Postgres cannot hold the payload";
-  reply(ref, "error", reason_json(reason));
+  if (code == errc::not_installed) co_return reply_error(ref, kept.error());
+  if (code == errc::payload_malformed) {
+    co_return reply_error(ref, {code, "Postgres cannot hold the payload"});
+  }
+  reply_error(ref, {errc::source_unavailable, "the message could not be kept, try again"});
 }
 
 void channel::on_broadcast(const shared_frame& frame) {
-  if (!is_joined()) return;
+  if (!is_joined() || !rights_.read_broadcast) return;
   if (owner_->has_room()) return owner_->send(frame, 0);
   metrics().broadcasts_dropped[drop_reason::slow_client].add();
 }
 
 // ---- presence
 
-std::string_view channel::change_presence(presence_request request, allowance* pace) {
-  if (!presence_ && request.what == presence_request::kind::untrack) return {};
+result<void> channel::change_presence(presence_request request, allowance* pace) {
+  if (!rights_.write_presence) {
+    return error{errc::unauthorized,
+                 "You do not have permissions to write to this Channel topic: " + id_.name.name};
+  }
+  if (!presence_ && request.what == presence_request::kind::untrack) return result<void>{};
   if (!presence_) enable_presence();
   return presence_->change(std::move(request), pace);
 }
@@ -284,13 +289,14 @@ void channel::refresh_presence() {
 }
 
 void channel::push_presence_state() {
+  if (!rights_.read_presence) return;
   push("presence_state", *services_.board.present().state(topic_key(id_.name)));
   presence_->needs_state = false;
 }
 
 /// A diff that was missed is made good by the whole state: it holds the diffs of this call as well.
 void channel::on_presence(std::span<const shared_frame> frames) {
-  if (!presence_ || !is_joined()) return;
+  if (!presence_ || !is_joined() || !rights_.read_presence) return;
   if (!owner_->has_room()) presence_->needs_state = true;
   if (presence_->needs_state) return refresh_presence();
   for (const auto& frame : frames) owner_->send(frame, 0);

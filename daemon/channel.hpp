@@ -92,7 +92,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool wants_broadcast_acks() const { return wants_broadcast_acks_; }
   /// The client's track or untrack; why it cannot have it so, or "". Tracking makes the channel
   /// hear of the others. `pace` is the client's, nullptr: no limit.
-  std::string_view change_presence(presence_request request, allowance* pace);
+  result<void> change_presence(presence_request request, allowance* pace);
   /// Sends presence_state to a client that has not been told of every change, if there is room.
   void refresh_presence();
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }

@@ -10,20 +10,20 @@ channel_presence::channel_presence(shard_services& services, std::string topic_k
       key_(std::move(key)),
       owner_(services.refs.next()) {}
 
-std::string_view channel_presence::change(presence_request request, allowance* pace) {
+result<void> channel_presence::change(presence_request request, allowance* pace) {
   pace_ = pace;
-  const auto reason = refuse(request);
-  if (!reason.empty()) return reason;
+  const auto objection = objection_to(request);
+  if (!objection.empty()) return error{errc::presence_refused, std::string{objection}};
   if (kept_back_ || !may_change()) {
     metrics().presence_changes_coalesced.add();
     kept_back_ = std::move(request);
   } else {
     say(std::move(request));
   }
-  return {};
+  return result<void>{};
 }
 
-std::string_view channel_presence::refuse(const presence_request& request) const {
+std::string_view channel_presence::objection_to(const presence_request& request) const {
   if (request.what == presence_request::kind::untrack) return {};
   if (is_reserved_presence_key(key_)) {
     return "Presence key is a name that JavaScript objects have already";

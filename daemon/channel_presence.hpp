@@ -24,9 +24,9 @@ class channel_presence {
   channel_presence& operator=(const channel_presence&) = delete;
   ~channel_presence() { leave(departure::left); }
 
-  /// Why the client cannot have it so; "" if it can: now, or as soon as its rate allows. `pace` is
+  /// Says it now, or as soon as the client's rate allows. Fails with presence_refused. `pace` is
   /// the client's and outlives this; nullptr: no limit.
-  std::string_view change(presence_request request, allowance* pace);
+  result<void> change(presence_request request, allowance* pace);
   /// Says what was kept back, if it may. Called about four times a second.
   void catch_up();
   void leave(departure how);
@@ -35,7 +35,7 @@ class channel_presence {
   bool needs_state = true;
 
  private:
-  std::string_view refuse(const presence_request& request) const;
+  std::string_view objection_to(const presence_request& request) const;
   bool may_change();
   void say(presence_request request);
   void announce(presence_change::kind what, std::string members, departure how);

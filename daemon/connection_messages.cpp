@@ -165,7 +165,7 @@ void connection::on_broadcast(channel& c, const client_message& m) {
     return metrics().broadcasts_dropped[drop_reason::unauthorized].add();
   }
   const auto keep = parse_push_metadata(m.metadata);
-  if (!keep) return reply_error(m, keep.error().detail);
+  if (!keep) return reply_error(m, keep.error());
   metrics().broadcasts[broadcast_source::client].add();
   const auto& name = c.id().name;
   if (*keep && (name.is_private || name.kind != topic_kind::plain)) {
@@ -178,12 +178,13 @@ void connection::on_broadcast(channel& c, const client_message& m) {
 }
 
 void connection::on_presence(channel& c, const client_message& m) {
-  if (!c.is_joined()) return reply_error(m, "the channel is not joined yet");
+  if (!c.is_joined())
+    return reply_error(m, {errc::topic_not_joined, "the channel is not joined yet"});
   auto request = parse_presence(m.payload);
-  if (!request) return reply_error(m, request.error().detail);
+  if (!request) return reply_error(m, request.error());
   const bool is_free = c.who().role == "service_role";
-  const auto reason = c.change_presence(*std::move(request), is_free ? nullptr : &presence_pace_);
-  if (!reason.empty()) return reply_error(m, reason);
+  auto changed = c.change_presence(*std::move(request), is_free ? nullptr : &presence_pace_);
+  if (!changed) return reply_error(m, changed.error());
   reply(m, "ok", "{}");
   c.refresh_presence();
 }

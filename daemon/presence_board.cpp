@@ -15,7 +15,11 @@ presence_board::presence_board(boost::asio::any_io_executor executor, hub& topic
 
 void presence_board::apply(const std::shared_ptr<const presence_change>& change) {
   present_.apply(change, presences::clock::now());
-  wait();
+  if (change->what == presence_change::kind::track) {
+    tell();
+  } else {
+    wait();
+  }
 }
 
 void presence_board::wait() {

@@ -16,6 +16,7 @@ class presence_board {
  public:
   presence_board(boost::asio::any_io_executor executor, hub& topics);
 
+  /// Tells the clients of a quiet topic of a track before it returns.
   void apply(const std::shared_ptr<const presence_change>& change);
   presences& present() { return present_; }
 

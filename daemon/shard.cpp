@@ -4,6 +4,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -280,7 +281,8 @@ void shard::broadcast(std::shared_ptr<const client_broadcast> b) {
 }
 
 void shard::announce(std::shared_ptr<const presence_change> change) {
-  asio::post(context_, [this, change = std::move(change)] { board_.apply(change); });
+  // At once from its own thread: a track is answered after those who see it are told.
+  asio::dispatch(context_, [this, change = std::move(change)] { board_.apply(change); });
 }
 
 }  // namespace pgcast

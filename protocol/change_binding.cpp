@@ -122,13 +122,13 @@ change_binding binding_of_topic(std::string_view name) {
 result<std::vector<change_binding>> parse_bindings(const std::vector<std::string>& objects) {
   std::vector<change_binding> out;
   if (objects.size() > k_most_bindings) {
-    return error{errc::payload_malformed,
+    return error{errc::binding_malformed,
                  "more than 100 postgres_changes on one channel: use several channels"};
   }
   std::size_t filter_bytes = 0;
   for (const auto& object : objects) filter_bytes += object.size();
   if (filter_bytes > k_most_filter_bytes) {
-    return error{errc::payload_malformed,
+    return error{errc::binding_malformed,
                  "the postgres_changes of one channel are larger than 1 MiB: use several channels"};
   }
   std::set<std::uint32_t> ids;
@@ -140,11 +140,11 @@ result<std::vector<change_binding>> parse_bindings(const std::vector<std::string
     for_each_member(document.root(), [&](std::string_view key, json_value value) {
       read_member(key, value, b, refused);
     });
-    if (!refused.empty()) return error{errc::payload_malformed, std::move(refused)};
+    if (!refused.empty()) return error{errc::binding_malformed, std::move(refused)};
     if (b.table.empty()) b.table = "*";
     if (b.schema.empty()) b.schema = b.table == "*" ? "*" : "public";
     if (!b.select.empty() && (b.table == "*" || b.schema == "*")) {
-      return error{errc::payload_malformed, "select needs one table: name schema and table"};
+      return error{errc::binding_malformed, "select needs one table: name schema and table"};
     }
     b.id = hash_of(b.identity());
     while (!ids.insert(b.id).second) b.id = (b.id + 1) % k_ids;

@@ -38,7 +38,7 @@ struct change_binding {
 /// schema is public if only a table is named; without a table it is all tables. What is of the
 /// wrong type is refused. Ids are small, the
 /// same for the same binding at every join, and made unique among those of one channel. Fails with
-/// payload_malformed for `select` without one table.
+/// binding_malformed for `select` without one table.
 result<std::vector<change_binding>> parse_bindings(const std::vector<std::string>& objects);
 
 /// What a client of the first realtime API asks for by its topic, "schema[:table[:filter]]": all

@@ -69,7 +69,7 @@ result<void> change_spec::check(std::string_view role) const {
     for (const auto& column : b.select) {
       const auto* c = shape->find(column);
       if (c != nullptr && c->is_selectable) continue;
-      return error{errc::payload_malformed, "select: table " + name + " has no column \"" + column +
+      return error{errc::binding_malformed, "select: table " + name + " has no column \"" + column +
                                                 "\" that role " + std::string{role} + " may read"};
     }
     const auto read = filter::parse(b.filter, shape->filter_columns());

@@ -52,7 +52,7 @@ class change_spec {
   /// The tables as the subscriber's role may see them. True if they are others than before.
   bool use(std::shared_ptr<const table_shapes> shapes);
   /// Whether the role may have all that the bindings name. Fails with unauthorized,
-  /// filter_malformed or payload_malformed and a sentence with the remedy.
+  /// filter_malformed or binding_malformed and a sentence with the remedy.
   result<void> check(std::string_view role) const;
 
   /// Under which keys a hub finds this spec for an event: one table, perhaps with one value that a

@@ -24,6 +24,10 @@ std::string_view text_code(errc code) {
       return "topic_not_joined";
     case errc::event_unknown:
       return "event_unknown";
+    case errc::binding_malformed:
+      return "binding_malformed";
+    case errc::presence_refused:
+      return "presence_refused";
     case errc::payload_too_large:
       return "payload_too_large";
     case errc::token_missing:

@@ -21,6 +21,8 @@ enum class errc {
   topic_not_joined = 14,
   event_unknown = 15,
   payload_too_large = 16,
+  binding_malformed = 17,
+  presence_refused = 18,
   // tokens
   token_missing = 20,
   token_malformed = 21,

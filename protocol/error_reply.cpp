@@ -11,7 +11,7 @@ std::string code_and_hint(errc code) {
 
 std::string_view word_of(errc code) {
   switch (code) {
-    case errc::payload_malformed:
+    case errc::binding_malformed:
     case errc::filter_malformed:
       return "RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
              "parameters: ";
@@ -52,6 +52,7 @@ std::string_view hint_of(errc code) {
     case errc::message_malformed:
       return "mend the request: the sentence says what is wrong with it";
     case errc::payload_malformed:
+    case errc::binding_malformed:
       return "mend the field that the sentence names";
     case errc::topic_missing:
       return "name a topic, such as session:<id>, phone:<number> or campaign:<name>";
@@ -88,6 +89,8 @@ std::string_view hint_of(errc code) {
     case errc::source_unavailable:
     case errc::subscribe_timeout:
       return "try again in a moment: supabase-js does by itself";
+    case errc::presence_refused:
+      return "track less, or raise the limits.presence_ keys";
     case errc::origin_refused:
       return "add the page's origin to server.allowed_origins";
     case errc::host_refused:

@@ -15,9 +15,9 @@ std::string_view hint_of(errc code);
 /// look at (realtime-protocol facts, section 12).
 std::string reason_of(const error& e);
 
-/// The payload of a phx_reply, {"status":"error","response":{"reason":..},"code":..,"hint":..}. Code
-/// and hint stand beside the response: supabase-js makes one text of all that is in there, and apps
-/// compare it.
+/// The payload of a phx_reply, {"status":"error","response":{"reason":..},"code":..,"hint":..}.
+/// Code and hint stand beside the response: supabase-js makes one text of all that is in there, and
+/// apps compare it.
 std::string error_reply(const error& e);
 
 /// The body of a refused handshake: {"error":..,"code":..,"hint":..}.

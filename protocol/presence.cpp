@@ -33,7 +33,7 @@ void presences::apply(const std::shared_ptr<const presence_change>& change, cloc
     auto& r = rooms_[c.topic];
     track(r, change);
     r.changed.insert(c.key);
-    return schedule(c.topic, r, now + window_);
+    return schedule(c.topic, r, now);
   }
   const auto found = rooms_.find(c.topic);
   if (found == rooms_.end()) return;

@@ -40,7 +40,8 @@ struct presence_news {
 
 /// Who is present where: one copy of all presences of the daemon, and what has been told of it.
 ///
-/// A change is told when its topic's window is over, all of a window at once. Nothing is told of
+/// Who comes to a quiet topic is told at once; other changes when the topic's window is over, all of
+/// a window at once. Nothing is told of
 /// what has cancelled itself out: who leaves and comes back in time, under the same key and with
 /// the same members, has never been away. Who comes back with others is an update.
 ///

@@ -253,15 +253,26 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       await attend(world.client({ vsn }), topic).shows({ ada: [{ n: 1 }] });
     });
 
+    test('Track_IsToldBeforeItIsAnswered', async () => {
+      const raw = await world.raw({ vsn });
+      const topic = room();
+      const ref = await join_raw(raw, topic, { presence: { key: 'ada', enabled: true } });
+      await track_raw(raw, topic, ref, { n: 1 });
+      const order = raw.messages.slice(1).map((one) => one.event);
+      assert.deepEqual(order, ['presence_state', 'presence_diff', 'phx_reply']);
+    });
+
     test('WhatCannotBe_IsRefusedWithAReason', async () => {
       const topic = room();
       const raw = await world.raw({ vsn });
       const ref = await join_raw(raw, topic, { presence: { key: 'ada', enabled: true } });
       for (const payload of [null, 1, 'text', [1], true]) {
-        assert.deepEqual(await track_raw(raw, topic, ref, payload), { status: 'error', response: { reason: 'Presence track payload must be a map' } });
+        const { status, response } = await track_raw(raw, topic, ref, payload);
+        assert.deepEqual({ status, response }, { status: 'error', response: { reason: 'Presence track payload must be a map' } });
       }
       const large = await track_raw(raw, topic, ref, { text: 'x'.repeat(20_000) });
-      assert.deepEqual(large, { status: 'error', response: { reason: 'Track message size exceeded' } });
+      assert.deepEqual(large.response, { reason: 'Track message size exceeded' });
+      assert.equal(large.code, 'presence_refused');
       const other = await raw.reply(raw.send(`realtime:${topic}`, 'presence', { event: 'dance' }, { join_ref: ref }));
       assert.equal(other.status, 'error');
       assert.deepEqual(await track_raw(raw, topic, ref, { n: 1 }), { status: 'ok', response: {} }, 'the channel lives on');

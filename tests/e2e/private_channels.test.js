@@ -26,6 +26,7 @@ const k_policies = `CREATE POLICY members_read ON realtime.messages FOR SELECT T
   CREATE POLICY lobby ON realtime.messages TO anon USING (topic LIKE 'lobby-%' AND extension = 'broadcast');
   CREATE POLICY faulty ON realtime.messages FOR SELECT TO authenticated USING (CASE WHEN topic LIKE 'faulty-%' THEN (1 / (length(topic) - length(topic)))::boolean ELSE false END);
   CREATE POLICY only_presence ON realtime.messages FOR SELECT TO authenticated USING (topic LIKE 'presence-%' AND extension = 'presence');
+  CREATE POLICY writes_presence ON realtime.messages FOR INSERT TO authenticated WITH CHECK (topic LIKE 'presence-%' AND extension = 'presence' AND auth.jwt() ->> 'sub' = 'writer');
   CREATE POLICY not_banned ON realtime.messages AS RESTRICTIVE TO authenticated USING (auth.jwt() ->> 'sub' <> 'banned');`;
 
 const world = use_world({
@@ -75,7 +76,8 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.equal(await watch(user('eve', { vsn }), topic).refused(), `"Unauthorized: You do not have permissions to read from this Channel topic: ${topic}"`.slice(1, -1));
       const raw = await world.raw(user('eve', { vsn }));
       const ref = raw.send(`realtime:${topic}`, 'phx_join', { config: { private: true, broadcast: {}, presence: {}, postgres_changes: [] } }, { ref: '1', join_ref: '1' });
-      assert.deepEqual(await raw.reply(ref), { status: 'error', response: { reason: `Unauthorized: You do not have permissions to read from this Channel topic: ${topic}` } });
+      const { status, response } = await raw.reply(ref);
+      assert.deepEqual({ status, response }, { status: 'error', response: { reason: `Unauthorized: You do not have permissions to read from this Channel topic: ${topic}` } });
     });
 
     test('ReaderOnly_IsNotHeardAndNotTold', async () => {
@@ -133,8 +135,23 @@ test('RestrictivePolicy_KeepsOutWhoIsAMember', async () => {
   assert.match(await watch(user('banned'), topic).refused(), /Unauthorized/);
 });
 
-test('OnlyPresence_DoesNotLetReadBroadcasts', async () => {
-  assert.match(await watch(user('ann'), fresh('presence')).refused(), /Unauthorized/);
+test('OnlyPresence_IsSeenWithoutBroadcasts_AndWritingItIsARightOfItsOwn', async () => {
+  const topic = fresh('presence');
+  const join = async (claims) => {
+    const channel = world.client(claims).supabase.channel(topic, { config: { private: true, presence: { enabled: true } } });
+    const broadcasts = [];
+    channel.on('broadcast', { event: '*' }, ({ event }) => broadcasts.push(event)).on('presence', { event: 'sync' }, () => {});
+    await new Promise((done, fail) => channel.subscribe((status, error) => (status === 'SUBSCRIBED' ? done() : fail(error))));
+    return { channel, broadcasts };
+  };
+  const [ann, writer, service] = [await join(user('ann')), await join(user('writer')), await join({ role: 'service_role' })];
+  assert.equal(await writer.channel.track({ here: true }), 'ok');
+  assert.equal(await ann.channel.track({ here: true }), 'error', 'ann may not write');
+  await until(() => Object.keys(ann.channel.presenceState()).length === 1, () => JSON.stringify(ann.channel.presenceState()));
+  assert.equal(await service.channel.send({ type: 'broadcast', event: 'told', payload: {} }), 'ok');
+  await service.channel.track({ last: true });
+  await until(() => Object.keys(ann.channel.presenceState()).length === 2, 'what came behind the broadcast');
+  assert.deepEqual(ann.broadcasts, []);
 });
 
 test('PolicyThatFails_LetsNobodyInAndIsLogged', async () => {
