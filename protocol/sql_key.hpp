@@ -45,9 +45,12 @@ sql_key time_key(std::string_view text);
 sql_key timetz_key(std::string_view text);
 sql_key interval_key(std::string_view text);
 
+/// Numbers of a JSON text: as jsonb compares them, or as those who read them into a double do.
+enum class json_numbers : std::uint8_t { exact, as_doubles };
+
 /// Equal for equal jsonb values: order of members, repeated members, blanks and scale of numbers
 /// do not count. Nested at most 512 deep. Not in the order of jsonb.
-sql_key json_key(std::string_view text);
+sql_key json_key(std::string_view text, json_numbers numbers = json_numbers::exact);
 
 /// The key of an element from its text or its JSON token.
 using element_key_function = std::function<sql_key(std::string_view)>;

@@ -29,7 +29,8 @@ bool is_json_number(std::string_view token) {
 
 class json_key_builder {
  public:
-  explicit json_key_builder(std::string_view text) : scanner_(text) {}
+  json_key_builder(std::string_view text, json_numbers numbers)
+      : scanner_(text), numbers_(numbers) {}
 
   sql_key key() {
     if (!append_value(1) || !scanner_.is_at_end()) return std::nullopt;
@@ -52,7 +53,9 @@ class json_key_builder {
       return true;
     }
     if (!is_json_number(token)) return false;
-    const auto number = numeric_key(token);
+    const auto number = numbers_ == json_numbers::exact
+                            ? numeric_key(token)
+                            : float_key(token, float_width::double_precision);
     if (number) append_sized(key_, '#', *number);
     return number.has_value();
   }
@@ -93,11 +96,14 @@ class json_key_builder {
   }
 
   json_scanner scanner_;
+  json_numbers numbers_;
   std::string key_;
 };
 
 }  // namespace
 
-sql_key json_key(std::string_view text) { return json_key_builder(text).key(); }
+sql_key json_key(std::string_view text, json_numbers numbers) {
+  return json_key_builder(text, numbers).key();
+}
 
 }  // namespace pgcast
