@@ -1,14 +1,12 @@
 #include "daemon/commands.hpp"
-#include "daemon/config_text.hpp"
+#include "daemon/server_address.hpp"
 #include "daemon/topic_follower.hpp"
 #include "daemon/websocket_client.hpp"
-#include "protocol/claims.hpp"
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
+#include <optional>
 #include <random>
 
 #include <sysexits.h>
@@ -25,67 +23,6 @@ constexpr auto k_heartbeat = 25s;
 constexpr auto k_connect_limit = 10s;
 constexpr std::chrono::milliseconds k_least_pause = 500ms;
 constexpr std::chrono::milliseconds k_longest_pause = 15s;
-constexpr auto k_path = "/realtime/v1/websocket";
-
-error unusable(std::string sentence) { return {errc::config_invalid, std::move(sentence)}; }
-
-/// ws://host[:port][/path], or the listener of the configuration.
-result<websocket_client::address> find_address(const config& c, const std::string& url) {
-  websocket_client::address where;
-  where.target = k_path;
-  if (url.empty()) {
-    const auto listen = parse_listen(c.listen).value_or(listen_address{});
-    const bool is_any = listen.host == "0.0.0.0" || listen.host == "::";
-    where.host = is_any ? (listen.host == "::" ? "::1" : "127.0.0.1") : listen.host;
-    where.port = std::to_string(listen.port);
-    where.unix_path = listen.unix_path;
-  } else {
-    if (!url.starts_with("ws://")) {
-      return unusable("--url " + url +
-                      " is not accepted; it takes ws://HOST:PORT (for TLS go "
-                      "through a local proxy)");
-    }
-    auto rest = url.substr(5);
-    const auto path = rest.find_first_of("/?");
-    if (path != std::string::npos && rest.substr(path) != "/") where.target = rest.substr(path);
-    rest = rest.substr(0, path);
-    const auto colon = rest.rfind(':');
-    const bool has_port = colon != std::string::npos && rest.find(']', colon) == std::string::npos;
-    where.port = has_port ? rest.substr(colon + 1) : "80";
-    where.host = has_port ? rest.substr(0, colon) : rest;
-    if (where.host.starts_with('[')) where.host = where.host.substr(1, where.host.size() - 2);
-    if (where.host.empty()) return unusable("--url " + url + " names no host; use ws://HOST:PORT");
-  }
-  where.target += where.target.find('?') == std::string::npos ? "?vsn=2.0.0" : "&vsn=2.0.0";
-  return where;
-}
-
-/// From the file, from PGCAST_TOKEN, or made anew at every call.
-result<std::string> find_token(const config& c, const tail_options& options) {
-  if (!options.token_file.empty()) {
-    std::ifstream file(options.token_file);
-    std::string token;
-    if (!(file >> token)) {
-      return unusable("--token-file " + options.token_file +
-                      " cannot be read or is empty; give a file with a token");
-    }
-    return token;
-  }
-  if (const char* token = std::getenv("PGCAST_TOKEN"); token != nullptr && *token != '\0') {
-    return std::string(token);
-  }
-  if (!c.tokens.secrets.empty()) {
-    token_options service;
-    service.role = "service_role";
-    const auto claims = make_claims(service, 24h, std::chrono::system_clock::now());
-    if (!claims) return claims.error();
-    return mint_token(*claims, c.tokens.secrets.front());
-  }
-  if (c.mode == auth_mode::off) return std::string();
-  return unusable(
-      "there is no token; give --token-file or PGCAST_TOKEN, or configure "
-      "auth.jwt_secret so that one can be made");
-}
 
 /// A refusal that trying again does not change (codes of Supabase Realtime).
 bool is_about_rights(std::string_view reason) {
@@ -108,7 +45,8 @@ class tail {
       : config_(c), options_(options), follower_(options.topic) {}
 
   int run() {
-    const auto where = find_address(config_, options_.url);
+    const auto where =
+        options_.url.empty() ? listener_address(config_) : parse_server_url(options_.url, "--url");
     if (!where) return report_failure(EX_USAGE, where.error().detail);
     auto pause = k_least_pause;
     for (bool was_joined = false;;) {
@@ -126,7 +64,7 @@ class tail {
   /// Connects, joins and prints until something ends it. Before the first success a failure is
   /// final: the user has most likely mistyped something.
   ending follow(const websocket_client::address& where, bool may_repeat) {
-    const auto token = find_token(config_, options_);
+    const auto token = find_own_token(config_, options_.token_file);
     if (!token) return {ending::kind::over, exit_code(token.error().code), token.error().detail};
     const auto connected = client_.connect(where, {{"apikey", *token}}, k_connect_limit);
     if (client_.is_interrupted()) return {ending::kind::stopped};
@@ -179,6 +117,8 @@ class tail {
                                           : follower_.on_text(client_.message());
     switch (step.what) {
       case kind::none:
+      case kind::subscribed:
+      case kind::change:
         return std::nullopt;
       case kind::joined:
         is_joined = true;

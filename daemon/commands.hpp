@@ -45,6 +45,21 @@ struct tail_options {
 };
 int run_tail(const loaded_config& loaded, const tail_options& options);
 
+/// `pgcast compare`: watches another Realtime server and this one, and tells what each missed. 0
+/// when this one missed nothing, else 1; 69 or 77 when one cannot be reached or refuses.
+struct compare_options {
+  std::string with;                 ///< the other server
+  std::string url;                  ///< "" = the listener of the configuration
+  std::vector<std::string> tables;  ///< schema.table; none = all of public
+  std::string filter;               ///< of each table
+  std::string time = "60s";
+  std::string token_file;       ///< as of tail
+  std::string with_token_file;  ///< "" = PGCAST_WITH_TOKEN
+  bool is_json = false;
+  bool resumes = false;  ///< this server, after a drop
+};
+int run_compare(const loaded_config& loaded, const compare_options& options);
+
 /// `pgcast config`: every setting, its value and where it came from.
 int run_config(const loaded_config& loaded);
 

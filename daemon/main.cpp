@@ -31,6 +31,7 @@ struct command_line {
   uninstall_options uninstall;
   token_options token;
   tail_options tail;
+  compare_options compare;
 
   std::map<std::string, std::string> flags() const {
     std::map<std::string, std::string> given;
@@ -109,6 +110,34 @@ void add_client_flags(CLI::App& token, CLI::App& tail, command_line& line) {
       ->type_name("FILE");
 }
 
+void add_compare_flags(CLI::App& compare, command_line& line) {
+  auto& options = line.compare;
+  compare.add_option("--with", options.with, "the other Realtime server")
+      ->type_name("wss://HOST/realtime/v1")
+      ->required();
+  compare.add_option("--url", options.url, "this server; default: server.listen")
+      ->type_name("ws://HOST:PORT");
+  compare.add_option("--table", options.tables, "one more table; default: all of public")
+      ->type_name("SCHEMA.TABLE")
+      ->expected(1)
+      ->take_all();
+  compare.add_option("--filter", options.filter, "of each --table, such as id=gt.100")
+      ->type_name("FILTER");
+  compare.add_option("--for", options.time, "how long it counts; Ctrl-C ends it earlier")
+      ->type_name("TIME")
+      ->capture_default_str();
+  compare.add_flag("--json", options.is_json, "prints one JSON object");
+  compare.add_flag("--resume", options.resumes, "this server goes on at its cursor after a drop");
+  compare
+      .add_option("--token-file", options.token_file,
+                  "for this server; default: PGCAST_TOKEN, else one of service_role is made")
+      ->type_name("FILE");
+  compare
+      .add_option("--with-token-file", options.with_token_file,
+                  "for the other server; default: PGCAST_WITH_TOKEN")
+      ->type_name("FILE");
+}
+
 int run(int argc, char** argv) {
   command_line line;
   CLI::App app{"Relays committed changes of PostgreSQL to WebSocket clients.", "pgcast"};
@@ -123,9 +152,12 @@ int run(int argc, char** argv) {
   const auto& check = add_command(app, line, "check", "Look for what is wrong, with the remedies");
   auto& token = add_command(app, line, "token", "Print a signed token");
   auto& tail = add_command(app, line, "tail", "Follow a topic, one JSON object a line");
+  auto& compare =
+      add_command(app, line, "compare", "Show what another Realtime server and this one miss");
   add_command(app, line, "config", "Print the configuration and where it came from");
   add_install_flags(install, uninstall, line);
   add_client_flags(token, tail, line);
+  add_compare_flags(compare, line);
 
   try {
     app.parse(argc, argv);
@@ -147,6 +179,7 @@ int run(int argc, char** argv) {
     if (uninstall.parsed()) return run_uninstall(loaded, line.uninstall);
     if (token.parsed()) return run_token(loaded, line.token);
     if (tail.parsed()) return run_tail(loaded, line.tail);
+    if (compare.parsed()) return run_compare(loaded, line.compare);
     return run_config(loaded);
   });
 }

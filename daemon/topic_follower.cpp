@@ -86,18 +86,34 @@ std::optional<server_message> parse(std::string_view message) {
 
 }  // namespace
 
-topic_follower::topic_follower(std::string topic) : topic_("realtime:" + std::move(topic)) {}
+topic_follower::topic_follower(std::string topic, std::vector<table_filter> tables, after_loss rule)
+    : topic_("realtime:" + std::move(topic)), tables_(std::move(tables)), rule_(rule) {}
+
+/// With `resume` also before there is a cursor: only then do rows carry theirs.
+std::string topic_follower::table_filters() const {
+  std::string all;
+  for (const auto& [schema, table, filter] : tables_) {
+    all += all.empty() ? "" : ",";
+    all += R"({"event":"*","schema":)" + json_quote(schema);
+    if (!table.empty()) all += ",\"table\":" + json_quote(table);
+    if (!filter.empty()) all += ",\"filter\":" + json_quote(filter);
+    if (rule_ == after_loss::resumes) all += ",\"resume\":" + json_quote(cursor_);
+    all += '}';
+  }
+  return all;
+}
 
 std::string topic_follower::join(std::string_view token) {
   awaits_heartbeat_ = false;
   is_joined_ = false;
   last_warning_.clear();
   join_ref_ = std::to_string(next_ref_++);
-  const auto resume = cursor_.empty() ? "" : ",\"resume\":" + json_quote(cursor_);
+  const bool resumes = tables_.empty() && !cursor_.empty();
+  const auto resume = resumes ? ",\"resume\":" + json_quote(cursor_) : "";
   return "[\"" + join_ref_ + "\",\"" + join_ref_ + "\"," + json_quote(topic_) +
          R"(,"phx_join",{"config":{"broadcast":{"ack":false,"self":false)" + resume +
-         R"(},"presence":{"key":"","enabled":false},"postgres_changes":[],"private":false},)" +
-         "\"access_token\":" + json_quote(token) + "}]";
+         R"(},"presence":{"key":"","enabled":false},"postgres_changes":[)" + table_filters() +
+         R"(],"private":false},"access_token":)" + json_quote(token) + "}]";
 }
 
 std::string topic_follower::heartbeat() {
@@ -132,16 +148,33 @@ step topic_follower::on_payload(std::string_view event, std::string_view payload
   if (event == "phx_close" || event == "phx_error") {
     return {step::kind::closed, last_warning_.empty() ? "the server closed it" : last_warning_};
   }
-  if (event == "system") {
-    if (text_of(payload, "status") != "error") return {};
-    const auto code = text_of(payload, "code");
-    last_warning_ = (code.empty() ? "" : code + ": ") + text_of(payload, "message");
-    return {step::kind::warning, last_warning_};
-  }
+  if (event == "system") return on_system(payload);
+  if (event == "postgres_changes") return on_change(payload);
   if (event != "broadcast") return {};
   const auto content = json_of(payload, "payload");
   if (auto cursor = text_of(content, "cursor"); !cursor.empty()) cursor_ = std::move(cursor);
   return event_line(text_of(payload, "event"), "payload", content.empty() ? "null" : content);
+}
+
+step topic_follower::on_system(std::string_view payload) {
+  if (text_of(payload, "status") != "error") {
+    if (text_of(payload, "extension") != "postgres_changes") return {};
+    if (cursor_.empty()) cursor_ = text_of(payload, "cursor");  // where the changes begin
+    return {step::kind::subscribed, ""};
+  }
+  const auto code = text_of(payload, "code");
+  last_warning_ = (code.empty() ? "" : code + ": ") + text_of(payload, "message");
+  return {step::kind::warning, last_warning_};
+}
+
+step topic_follower::on_change(std::string_view payload) {
+  auto change = json_of(payload, "data");
+  for (const auto* row : {"record", "old_record"}) {
+    auto cursor =
+        rule_ == after_loss::resumes ? text_of(json_of(change, row), "_pgcast_cursor") : "";
+    if (!cursor.empty()) cursor_ = std::move(cursor);
+  }
+  return {step::kind::change, std::move(change)};
 }
 
 step topic_follower::on_binary(std::string_view message) {

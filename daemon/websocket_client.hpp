@@ -11,14 +11,19 @@
 namespace pgcast {
 
 /// One WebSocket connection as a client, for commands: blocking, with time limits, and woken by
-/// Ctrl-C (SIGINT, SIGTERM), which it takes over while it lives. Plain TCP or a Unix socket.
+/// Ctrl-C (SIGINT, SIGTERM), which it takes over while it lives, or by interrupt() alone. TCP, bare
+/// or with TLS, or a Unix socket. One thread at a time.
 class websocket_client {
  public:
   /// Where to connect: host and port, or a Unix socket; then the request's target.
   struct address {
+    /// "host:port" or "unix:/path".
+    std::string name() const;
+
     std::string host;
     std::string port;
     std::string unix_path;  ///< wins when not empty
+    bool is_tls = false;    ///< the certificate must be good, and that of `host`
     std::string target;     ///< "/realtime/v1/websocket?vsn=2.0.0"
   };
   using headers = std::vector<std::pair<std::string, std::string>>;
@@ -27,10 +32,13 @@ class websocket_client {
     message,     ///< see message()
     timeout,     ///< nothing came in this time
     closed,      ///< by the peer or the network; see close_reason()
-    interrupted  ///< Ctrl-C, now or before
+    interrupted  ///< Ctrl-C or interrupt(), now or before
   };
 
-  websocket_client();
+  /// Who ends it before its time.
+  enum class interrupts { by_signal, by_call };
+
+  explicit websocket_client(interrupts from = interrupts::by_signal);
   ~websocket_client();
   websocket_client(const websocket_client&) = delete;
   websocket_client& operator=(const websocket_client&) = delete;
@@ -56,6 +64,9 @@ class websocket_client {
   wake sleep(std::chrono::milliseconds time);
 
   bool is_interrupted() const;
+
+  /// As Ctrl-C does; from any thread.
+  void interrupt();
 
   /// Says goodbye; waits a second for the answer.
   void close();

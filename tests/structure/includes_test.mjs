@@ -34,8 +34,9 @@ const floors = [
   /* 5 */ [['http']],
   /* 6 */ [['listener']],
   /* 7  wiring */ [['shard']],
-  /* 7  commands */ [['commands', 'command_check', 'command_install', 'command_tail',
-    'command_token', 'command_uninstall', 'schema_change', 'topic_follower']],
+  /* 7  commands */ [['commands', 'command_check', 'command_compare', 'command_install', 'command_tail',
+    'command_token', 'command_uninstall', 'schema_change', 'topic_follower', 'server_address', 'compared_server',
+    'comparison_report']],
   /* 8 */ [['command_serve']],
   /* 8 */ [['main']],
 ];

@@ -113,5 +113,44 @@ TEST(TopicFollower, ForeignOrBrokenMessage_IsIgnored) {
   EXPECT_EQ(follower.on_binary(broadcast("realtime:other", "e", "{}")).what, kind::none);
 }
 
+std::string pushed(const std::string& event, const std::string& payload) {
+  return "[\"1\",null,\"realtime:t\",\"" + event + "\"," + payload + "]";
+}
+
+TEST(TopicFollower, OfTables_AsksForThemAndTellsOfChanges) {
+  topic_follower follower("t", {{"public", "", ""}, {"app", "a\"b", "id=eq.1"}},
+                          topic_follower::after_loss::starts_afresh);
+  EXPECT_THAT(follower.join("tok"),
+              HasSubstr(R"("postgres_changes":[{"event":"*","schema":"public"},{"event":"*",)"
+                        R"("schema":"app","table":"a\"b","filter":"id=eq.1"}],"private":false},)"
+                        R"("access_token":"tok")"));
+  EXPECT_EQ(follower.on_text(pushed("system", R"({"extension":"system","status":"ok"})")).what,
+            kind::none);
+  EXPECT_EQ(follower
+                .on_text(pushed("system", R"({"extension":"postgres_changes","status":"ok",)"
+                                          R"("message":"Subscribed to PostgreSQL","cursor":"c"})"))
+                .what,
+            kind::subscribed);
+  const auto change = follower.on_text(
+      pushed("postgres_changes", R"({"ids":[1],"data":{"type":"INSERT","record":{"id":1}}})"));
+  EXPECT_EQ(change.what, kind::change);
+  EXPECT_EQ(change.text, R"({"type":"INSERT","record":{"id":1}})");
+  EXPECT_THAT(follower.join("tok"), Not(HasSubstr("resume")));
+}
+
+TEST(TopicFollower, OfTables_ResumesAtTheLastCursor) {
+  topic_follower follower("t", {{"public", "a", ""}});
+  EXPECT_THAT(follower.join(""), HasSubstr(R"("table":"a","resume":""})"));
+  follower.on_text(pushed("system", R"({"extension":"postgres_changes","status":"ok",)"
+                                    R"("cursor":"c0"})"));
+  EXPECT_EQ(follower.cursor(), "c0") << "where it began";
+  follower.on_text(
+      pushed("postgres_changes", R"({"data":{"record":{"_pgcast_cursor":"c1"},"old_record":{}}})"));
+  EXPECT_EQ(follower.cursor(), "c1");
+  follower.on_text(
+      pushed("postgres_changes", R"({"data":{"old_record":{"_pgcast_cursor":"c2"}}})"));
+  EXPECT_THAT(follower.join(""), HasSubstr(R"("table":"a","resume":"c2"})"));
+}
+
 }  // namespace
 }  // namespace pgcast
