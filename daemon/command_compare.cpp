@@ -145,13 +145,12 @@ void comparison_run::hear(side from, news heard) {
     case news::kind::subscribed:
       one.is_subscribed = true;
       break;
-    case news::kind::change:
-      if (const auto change = read_change(heard.text)) {
-        const auto since = heard.at - began_;
-        comparison_.add(from, *change,
-                        std::chrono::duration_cast<change_comparison::duration>(since));
-      }
+    case news::kind::change: {
+      const auto since = heard.at - began_;
+      comparison_.add(from, heard.change,
+                      std::chrono::duration_cast<change_comparison::duration>(since));
       break;
+    }
     case news::kind::dropped:
       one.is_subscribed = false;
       if (phase_ == phase::counting) ++one.drops;

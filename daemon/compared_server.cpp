@@ -35,7 +35,7 @@ compared_server::~compared_server() {
 }
 
 void compared_server::report(kind what, std::string text, int exit_code) {
-  tell_({what, std::move(text), clock::now(), exit_code});
+  tell_({what, std::move(text), clock::now(), exit_code, {}});
 }
 
 void compared_server::run() {
@@ -87,7 +87,7 @@ std::optional<compared_server::ending> compared_server::handle() {
   using step_kind = topic_follower::step::kind;
   const auto at = clock::now();
   if (client_.is_binary()) return std::nullopt;  // a broadcast of somebody
-  auto step = follower_.on_text(client_.message());
+  const auto step = follower_.on_text(client_.message());
   switch (step.what) {
     case step_kind::none:
     case step_kind::joined:
@@ -98,7 +98,10 @@ std::optional<compared_server::ending> compared_server::handle() {
       report(kind::subscribed, "");
       break;
     case step_kind::change:
-      tell_({kind::change, std::move(step.text), at});
+      // Read here, where a server that sends too fast is held up, not on the thread of both.
+      if (auto change = read_change(step.text)) {
+        tell_({kind::change, "", at, 0, *std::move(change)});
+      }
       break;
     case step_kind::warning:
       report(kind::warning, "the server says: " + step.text);

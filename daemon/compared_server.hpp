@@ -2,6 +2,7 @@
 
 #include "daemon/topic_follower.hpp"
 #include "daemon/websocket_client.hpp"
+#include "protocol/observed_change.hpp"
 
 #include <chrono>
 #include <functional>
@@ -29,7 +30,7 @@ class compared_server {
   struct news {
     enum class kind {
       subscribed,  ///< its changes come from now on
-      change,      ///< `text` is its data
+      change,      ///< see `change`
       dropped,     ///< it was subscribed; `text` says why it is not
       failed,      ///< before it was ever subscribed: it is over; see exit_code
       warning      ///< `text` is what the server says, or why it cannot be reached again
@@ -38,6 +39,7 @@ class compared_server {
     std::string text;
     time_point at;
     int exit_code = 0;
+    observed_change change{};
   };
 
   /// Starts at once. `tell` is called on the thread of this server until the destructor returns.
