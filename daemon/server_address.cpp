@@ -4,12 +4,15 @@
 #include "daemon/config_text.hpp"
 #include "protocol/claims.hpp"
 
+#include <boost/url/encode.hpp>
 #include <boost/url/parse.hpp>
-#include <boost/url/url.hpp>
+#include <boost/url/rfc/unreserved_chars.hpp>
+#include <boost/url/url_view.hpp>
 
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <string>
 
 namespace pgcast {
 namespace {
@@ -32,6 +35,14 @@ constexpr std::array<scheme, 4> k_schemes{{
 
 error unusable(std::string sentence) { return {errc::config_invalid, std::move(sentence)}; }
 
+/// Boost.URL 1.81 takes a port that is no number for a path, and numbers of any size.
+bool has_good_port(const boost::urls::url_view& url) {
+  const auto path = url.encoded_path();
+  if (!path.empty() && !path.starts_with('/')) return false;
+  return url.port().empty() ||
+         (url.port().size() <= 5 && std::stoi(std::string(url.port())) <= 65535);
+}
+
 void add_query(std::string& target, std::string_view parameter) {
   target += target.find('?') == std::string::npos ? '?' : '&';
   target += parameter;
@@ -46,7 +57,7 @@ result<websocket_client::address> parse_server_url(std::string_view text,
   for (const auto& one : k_schemes) {
     if (parsed && std::string_view(parsed->scheme()) == one.name) found = &one;
   }
-  if (found == nullptr || parsed->host_address().empty()) {
+  if (found == nullptr || parsed->host_address().empty() || !has_good_port(*parsed)) {
     return unusable(option + " " + std::string(text) +
                     " is not accepted; it takes wss://HOST[:PORT][/PATH] (or ws, https, http)");
   }
@@ -83,10 +94,9 @@ websocket_client::address listener_address(const config& c) {
 }
 
 websocket_client::address with_api_key(websocket_client::address where, std::string_view key) {
-  boost::urls::url query;
-  const boost::urls::string_view value(key.data(), key.size());
-  query.params().append(boost::urls::param_view("apikey", value));
-  add_query(where.target, std::string(query.encoded_query()));
+  // Also what a query may carry bare: some servers read a plus as a blank.
+  const boost::urls::string_view text(key.data(), key.size());
+  add_query(where.target, "apikey=" + boost::urls::encode(text, boost::urls::unreserved_chars));
   return where;
 }
 

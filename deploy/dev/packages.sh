@@ -16,6 +16,7 @@ reason() {
     nodejs | npm | ca-certificates) echo "the tests with real clients" ;;
     chromium) echo "the tests of the console" ;;
     pgbouncer) echo "the tests behind a pooler" ;;
+    openssl) echo "the tests with TLS" ;;
     systemd) echo "the test of the unit file" ;;
     *) echo "library" ;;
   esac
@@ -59,6 +60,7 @@ wanted_packages() {
     has_node 18 || echo nodejs
     command -v npm >/dev/null || echo npm
     [[ -r /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
+    command -v openssl >/dev/null || echo openssl
     command -v chromium google-chrome >/dev/null || echo chromium
     [[ -x /usr/sbin/pgbouncer ]] || echo pgbouncer
     command -v systemd-analyze >/dev/null || echo systemd

@@ -230,7 +230,7 @@ TEST_F(command, Token_IsThreePartsOrOneSentence) {
 }
 
 TEST_F(command, Usage_IsExit64WithPointerToHelp) {
-  for (const auto& line : {"", "nonsense", "token", "serve --nope", "tail"}) {
+  for (const auto& line : {"", "nonsense", "token", "serve --nope", "tail", "compare"}) {
     const auto failed = run(line);
     EXPECT_EQ(failed.exit_code, EX_USAGE) << line;
     EXPECT_THAT(failed.err, AllOf(StartsWith("pgcast: "), HasSubstr("--help"))) << line;
@@ -238,7 +238,7 @@ TEST_F(command, Usage_IsExit64WithPointerToHelp) {
   }
   EXPECT_THAT(run("--version").out, StartsWith("pgcast "));
   for (const auto& name :
-       {"", "serve", "install", "uninstall", "check", "token", "tail", "config"}) {
+       {"", "serve", "install", "uninstall", "check", "token", "tail", "compare", "config"}) {
     EXPECT_EQ(run(std::string(name) + " --help").exit_code, EX_OK) << name;
   }
 }
@@ -256,8 +256,25 @@ TEST_F(command, Tail_WithoutServer_SaysWhatToCheck) {
   EXPECT_EQ(failed.err,
             "pgcast: 127.0.0.1:1 cannot be reached: Connection refused; check that "
             "pgcast serve runs there, or give --url\n");
-  EXPECT_EQ(run("tail session:a --url http://127.0.0.1:1").exit_code, EX_USAGE);
+  EXPECT_EQ(run("tail session:a --url ftp://127.0.0.1:1").exit_code, EX_USAGE);
   EXPECT_EQ(run("tail session:a --token-file /nowhere").exit_code, EX_CONFIG);
+}
+
+TEST_F(command, Compare_SaysWhatItNeeds) {
+  const std::string with = "compare --with ws://127.0.0.1:1";
+  EXPECT_EQ(run(with).err,
+            "pgcast: there is no key for the other server; give --with-token-file or "
+            "PGCAST_WITH_TOKEN\n");
+  EXPECT_EQ(run(with).exit_code, EX_CONFIG);
+  EXPECT_EQ(run(with + " --with-token-file /nowhere").exit_code, EX_CONFIG);
+  for (const auto& more : {"--for never", "--table a", "--filter id=eq.1", "--url nonsense"}) {
+    const auto failed = run(with + " " + more, "PGCAST_WITH_TOKEN=key");
+    EXPECT_EQ(failed.exit_code, EX_USAGE) << more;
+    EXPECT_THAT(failed.err, HasSubstr(std::string(more).substr(0, 5)));
+  }
+  const auto secret = run("compare --with 'wss://h/realtime/v1?apikey=hunter2'");
+  EXPECT_EQ(secret.exit_code, EX_USAGE);
+  EXPECT_THAT(secret.err, Not(HasSubstr("hunter2")));
 }
 
 }  // namespace
