@@ -41,10 +41,10 @@ function programs() {
 export class Bed {
   losses = [];
 
-  async start() {
+  async start({ threads = 1, sql } = {}) {
     this.programs = programs();
     this.world = new World();
-    await this.world.start({ env: { PGCAST_THREADS: '1', PGCAST_LOG_LEVEL: 'warn' } });
+    await this.world.start({ sql, env: { PGCAST_THREADS: String(threads), PGCAST_LOG_LEVEL: 'warn' } });
     this.daemon = this.world.daemon;
     await this.world.query(`INSERT INTO campaign_info (campaign) VALUES ('c0');
       INSERT INTO session_info (session_id, campaign) SELECT 's' || i, CASE i WHEN 0 THEN 'c0' END FROM generate_series(0, ${k_sessions - 1}) i`);

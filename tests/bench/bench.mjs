@@ -1,6 +1,7 @@
 // Takes every figure and prints them as a table or as one JSON object. Fails on losses and disorder
 // only: a slow machine is no fault.
 import { parseArgs } from 'node:util';
+import { measure_authorised } from './authorised.mjs';
 import { Bed, say, use_memory_disk } from './bed.mjs';
 import { measure_fanout } from './fanout.mjs';
 import { measure_latency } from './latency.mjs';
@@ -13,14 +14,14 @@ const k_usage = `tests/bench/run [--quick] [--json] [--only PART,..]
 
   --quick  fewer rounds: under two minutes instead of ten
   --json   one JSON object instead of the table
-  --only   some of latency, fanout, memory, writers; or A, B, C for one workload of fanout
+  --only   some of latency, fanout, memory, writers, authorised; or A, B, C for one workload of fanout
 
 Progress goes to the standard error. PGCAST_BIN names another daemon than build/release/pgcast,
 PGCAST_BENCH_BIN another folder for the load generator and the bare server than build/bench.
 Exit code: 0, or 1 if a delivery was missing, double or out of order.
 `;
 
-const k_parts = { latency: measure_latency, fanout: measure_fanout, memory: measure_memory, writers: measure_writers };
+const k_parts = { latency: measure_latency, fanout: measure_fanout, memory: measure_memory, writers: measure_writers, authorised: measure_authorised };
 
 async function main() {
   const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, only: { type: 'string' }, help: { type: 'boolean' } } });

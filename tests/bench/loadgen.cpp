@@ -42,12 +42,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -142,7 +144,8 @@ class Histogram {
 struct Options {
   std::string host = "127.0.0.1";
   int port = 9001;
-  std::string path = "/";                // {t} topic number, {i} connection number
+  std::string path = "/";                // {t} topic number, {i} connection number, {k} its token
+  std::vector<std::string> tokens;       // of connection i: number i % size
   std::string pub_path;                  // path of the publishing connection (default: path)
   std::vector<std::string> headers;      // further handshake request headers
   int conns = 100;
@@ -171,6 +174,7 @@ struct Options {
   double warmup = 0.5, secs = 3, drain = 5, idle = 0, settle = 0.2;
   uint64_t max_events = UINT64_MAX;
   int pid = 0;                           // server process to account
+  int tree = 0;                          // process to account with its children, the database
   std::string label;
 };
 
@@ -192,8 +196,18 @@ void usage() {
       "  --binary --escaped --multi --no-publish --no-check\n"
       "  --size BYTES --window W | --rate EVENTS_PER_S\n"
       "  --warmup S --secs S --drain S --idle S --settle S --max-events N\n"
+      "  --tokens FILE       a token a line, {k} in --path and --join: of connection i line i\n"
       "  --pid PID           report the server's CPU time and memory\n"
+      "  --tree PID          report the CPU time of another process and its children (Postgres)\n"
       "  --label TEXT        copied into the output");
+}
+
+std::vector<std::string> read_lines(const std::string& file) {
+  std::ifstream in(file);
+  std::vector<std::string> out;
+  for (std::string line; std::getline(in, line);) out.push_back(line);
+  if (out.empty()) die("no lines in %s", file.c_str());
+  return out;
 }
 
 Options parse_args(int argc, char** argv) {
@@ -245,6 +259,8 @@ Options parse_args(int argc, char** argv) {
     else if (a == "--idle") o.idle = std::stod(need(i));
     else if (a == "--settle") o.settle = std::stod(need(i));
     else if (a == "--max-events") o.max_events = std::stoull(need(i));
+    else if (a == "--tokens") o.tokens = read_lines(need(i));
+    else if (a == "--tree") o.tree = std::stoi(need(i));
     else if (a == "--pid") o.pid = std::stoi(need(i));
     else if (a == "--label") o.label = need(i);
     else if (a == "--help") { usage(); exit(0); }
@@ -282,6 +298,31 @@ ProcUse proc_use(int pid) {
     fclose(f);
   }
   return u;
+}
+
+// CPU seconds of a process and its children, the ended ones included; in clock ticks of 10 ms.
+double tree_cpu_s(int pid) {
+  uint64_t ticks = 0;
+  DIR* const all = pid > 0 ? opendir("/proc") : nullptr;
+  while (const dirent* one = all ? readdir(all) : nullptr) {
+    const int id = atoi(one->d_name);
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", id);
+    FILE* const f = id > 0 ? fopen(path, "r") : nullptr;
+    if (!f) continue;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    const char* rest = strrchr(text, ')');  // the name before may contain anything
+    int parent = 0;
+    uint64_t user = 0, system = 0, ended_user = 0, ended_system = 0;
+    const int fields = rest ? sscanf(rest, ") %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                                     &parent, &user, &system, &ended_user, &ended_system) : 0;
+    if (fields != 5) continue;
+    if (id == pid) ticks += user + system + ended_user + ended_system;
+    if (parent == pid) ticks += user + system;
+  }
+  if (all) closedir(all);
+  return double(ticks) / double(sysconf(_SC_CLK_TCK));
 }
 
 // Kernel memory of all sockets on the machine (pages of buffers + slab), in kB.
@@ -401,13 +442,19 @@ class Generator {
     ++in_handshake_;
   }
 
+  // A template with the connection's topic, number and token.
+  std::string for_conn(const std::string& text, const Conn& c) const {
+    auto out = subst(subst(text, "t", std::to_string(c.topic)), "i", std::to_string(c.index));
+    return o_.tokens.empty() ? out : subst(std::move(out), "k", o_.tokens[size_t(std::max(0, c.index)) % o_.tokens.size()]);
+  }
+
   void on_connected(Conn& c) {
     int err = 0;
     socklen_t len = sizeof err;
     getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (err) die("connection %d: %s", c.index, strerror(err));
     const std::string& tmpl = c.index < 0 && !o_.pub_path.empty() ? o_.pub_path : o_.path;
-    std::string r = "GET " + subst(subst(tmpl, "t", std::to_string(c.topic)), "i", std::to_string(c.index)) + " HTTP/1.1\r\nHost: " + o_.host + ":" + std::to_string(o_.port) +
+    std::string r = "GET " + for_conn(tmpl, c) + " HTTP/1.1\r\nHost: " + o_.host + ":" + std::to_string(o_.port) +
                     "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     for (const auto& h : o_.headers) r += h + "\r\n";
@@ -732,6 +779,7 @@ class Generator {
     run_until(now_ns() + uint64_t(o_.warmup * 1e9));
 
     const ProcUse s0 = proc_use(o_.pid);
+    const double tree0 = tree_cpu_s(o_.tree);
     const uint64_t self0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), t0 = now_ns(), r0 = received_, e0 = events_,
                    b0 = bytes_, f0 = frames_;
     measuring_ = true;
@@ -739,6 +787,7 @@ class Generator {
     measuring_ = false;
     const uint64_t t1 = now_ns();
     const ProcUse s1 = proc_use(o_.pid);
+    tree_cpu_ = tree_cpu_s(o_.tree) - tree0;
     secs_ = double(t1 - t0) / 1e9;
     m_deliveries_ = received_ - r0;
     m_events_ = events_ - e0;
@@ -784,20 +833,21 @@ class Generator {
     if (secs_ > 0)
       printf("\"secs\":%.3f,\"events\":%" PRIu64 ",\"deliveries\":%" PRIu64 ",\"frames\":%" PRIu64
              ",\"deliveries_per_s\":%.0f,\"mbytes_per_s\":%.1f,"
-             "\"lat_us\":{\"mean\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f},"
+             "\"lat_us\":{\"mean\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f},"
              "\"loadgen_cpu_s\":%.3f,\"loadgen_util\":%.2f,\"server_cpu_s\":%.3f,\"server_util\":%.2f,"
              "\"server_cpu_s_per_M\":%.4f,", secs_, m_events_, m_deliveries_, m_frames_, d / secs_,
              double(m_bytes_) / secs_ / 1e6, latency_.mean() / 1e3, double(latency_.quantile(.5)) / 1e3,
-             double(latency_.quantile(.9)) / 1e3, double(latency_.quantile(.99)) / 1e3,
+             double(latency_.quantile(.9)) / 1e3, double(latency_.quantile(.95)) / 1e3, double(latency_.quantile(.99)) / 1e3,
              double(latency_.quantile(.999)) / 1e3, double(latency_.max()) / 1e3, self_cpu_, self_cpu_ / secs_,
              server_cpu_, server_cpu_ / secs_, d > 0 ? server_cpu_ / d * 1e6 : 0.0);
+    if (o_.tree > 0) printf("\"tree_cpu_s\":%.2f,", tree_cpu_);
     if (secs_ > 0 && m_frames_ > 0) printf("\"frame_bytes\":%.0f,", double(m_bytes_) / double(m_frames_));
     if (commit_.count() > 0) {
       printf("\"commit_us\":{\"p50\":%.1f,\"p99\":%.1f},", double(commit_.quantile(.5)) / 1e3,
              double(commit_.quantile(.99)) / 1e3);
       if (since_commit_.count() > 0)
-        printf("\"since_commit_us\":{\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},", double(since_commit_.quantile(.5)) / 1e3,
-               double(since_commit_.quantile(.99)) / 1e3, double(since_commit_.max()) / 1e3);
+        printf("\"since_commit_us\":{\"p50\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"max\":%.1f},", double(since_commit_.quantile(.5)) / 1e3,
+               double(since_commit_.quantile(.95)) / 1e3, double(since_commit_.quantile(.99)) / 1e3, double(since_commit_.max()) / 1e3);
     }
     printf("\"received\":%" PRIu64 ",\"expected\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"disorder\":%" PRIu64
            ",\"incomplete_conns\":%" PRIu64 ",\"closed\":%d}\n",
@@ -826,7 +876,7 @@ class Generator {
   Histogram commit_, since_commit_;     // until the commit, from the commit to the client
 
   ProcUse server_before_, server_idle_, server_end_;
-  double connect_secs_ = 0, hs_cpu_us_ = 0, kernel_per_conn_ = 0, secs_ = 0, self_cpu_ = 0, server_cpu_ = 0;
+  double connect_secs_ = 0, hs_cpu_us_ = 0, kernel_per_conn_ = 0, secs_ = 0, self_cpu_ = 0, server_cpu_ = 0, tree_cpu_ = 0;
   uint64_t m_deliveries_ = 0, m_events_ = 0, m_bytes_ = 0, m_frames_ = 0;
 };
 

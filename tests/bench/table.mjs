@@ -36,7 +36,14 @@ function writers({ transactions, copy }) {
     + `without ${copy.cpu_us_per_row_without.toFixed(1)}, with an empty one ${copy.cpu_us_per_row_empty_trigger.toFixed(1)}\n`;
 }
 
-const k_parts = { latency, fanout, memory, writers };
+function authorised(figures) {
+  const head = ['', 'deliveries', 'per s', 'goal', 'p50 ms', 'p95', 'p99', 'max', 'daemon CPU s', 'Postgres', 'generator', 'decided by Postgres'];
+  return `Rows under row-level security, every subscriber with a token of his own, two threads; from the time at which a row was due to be written\n${columns(head,
+    figures.map((one) => [one.name, one.deliveries, Math.round(one.deliveries_per_s), one.wanted_per_s, to_ms(one.p50_us), to_ms(one.p95_us), to_ms(one.p99_us),
+      to_ms(one.max_us), one.daemon_cpu_s.toFixed(1), one.postgres_cpu_s.toFixed(1), one.generator_cpu_s.toFixed(1), one.decided]))}`;
+}
+
+const k_parts = { latency, fanout, memory, writers, authorised };
 
 /** All that was found, one table a part. */
 export function table(found) {
