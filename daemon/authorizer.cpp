@@ -1,26 +1,20 @@
 #include "daemon/authorizer.hpp"
 
+#include "daemon/authorizer_rows.hpp"
 #include "daemon/metrics.hpp"
-#include "daemon/source_session.hpp"
-#include "daemon/sql_text.hpp"
+#include "protocol/codec.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 
 namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
-constexpr std::size_t k_kept_sessions = 10'000;  // a class; more are asked again
-constexpr std::size_t k_kept_rows = 1'000;       // a session and class
-
-constexpr std::size_t k_rows_a_statement = 20;
 constexpr std::chrono::milliseconds k_reread_apart{1'000};
 constexpr std::size_t k_unknown_tables = 100;
-
-constexpr std::string_view k_cancelled = "57014";  // by the statement timeout, or by somebody
+constexpr std::size_t k_most_due = 10'000;  // decisions asked again at a time; more become too old
 
 /// A table whose rows say which campaign or number a session belongs to.
 bool tells_membership(const table_description& t) {
@@ -31,30 +25,20 @@ bool tells_membership(const table_description& t) {
 
 }  // namespace
 
-/// One row of which the cache does not know whether a class sees it.
-struct authorizer::open_row {
-  question asked;
-  side which;
-  table_policy policy;
-  std::string session;
-  std::string values;
-  std::string record;
-  bool is_visible = false;
-};
-
 visibility visibility_map::of(const event& e, const viewer_class& viewer) const {
   if (viewer.sees_everything()) return {true, true, true};
   const auto found = answers_.find({&e, &viewer});
   return found == answers_.end() ? visibility{} : found->second;
 }
 
-std::shared_ptr<const table_shapes> visibility_map::shapes_for(const viewer_class& viewer) const {
-  const auto found = shapes_.find(&viewer);
+std::shared_ptr<const table_shapes> visibility_map::shapes_for(const std::string& role) const {
+  const auto found = shapes_.find(role);
   return found == shapes_.end() ? nullptr : found->second;
 }
 
 authorizer::authorizer(pg_pool& pool, const relay_description& description, milliseconds cache)
     : pool_(pool), description_(description), cache_(cache) {}
+authorizer::~authorizer() = default;
 
 std::shared_ptr<viewer_class> authorizer::class_of(const std::string& role,
                                                    const std::string& claims) {
@@ -74,12 +58,30 @@ void authorizer::observe(const std::vector<event>& events) {
     const auto column = e.description->session_column();
     const auto session = values_of(e, column);
     const bool is_general = column.empty() || e.op == operation::truncate;
-    for (auto& [key, weak] : classes_) {
-      const auto viewer = weak.lock();
-      if (!viewer) continue;
-      if (is_general) viewer->decisions_.clear();
-      if (session.before) viewer->decisions_.erase(*session.before);
-      if (session.after) viewer->decisions_.erase(*session.after);
+    if (is_general) make_void(nullptr);
+    if (session.before) make_void(&*session.before);
+    if (session.after && session.after != session.before) make_void(&*session.after);
+  }
+}
+
+/// What is known of a session, nullptr: of all, and what is being asked.
+void authorizer::make_void(const std::string* session) {
+  for (auto& [key, weak] : classes_) {
+    const auto viewer = weak.lock();
+    if (!viewer) continue;
+    if (session == nullptr) {
+      viewer->decisions_.clear();
+    } else {
+      viewer->decisions_.erase(*session);
+    }
+  }
+  for (const auto& weak : askings_) {
+    const auto one = weak.lock();
+    if (!one) continue;
+    if (session == nullptr) {
+      one->is_void = true;
+    } else {
+      one->void_sessions.insert(*session);
     }
   }
 }
@@ -140,171 +142,143 @@ void authorizer::forget_decisions(const std::string& role) {
     const auto viewer = weak.lock();
     if (viewer && viewer->role() == role) viewer->decisions_.clear();
   }
+  for (const auto& weak : askings_) {
+    if (const auto one = weak.lock()) one->is_void = true;
+  }
 }
 
-void authorizer::add_side(const question& q, side which, const role_policies& policies,
-                          visibility_map& out, std::vector<open_row>& open) {
-  const auto& e = *q.e;
-  const auto* policy = policies.find(e.schema, e.table);
-  auto& answer = out.at(e, *q.viewer);
-  bool& visible = which == side::old_row ? answer.old_row : answer.new_row;
-  if (policy == nullptr || !policy->may_select_some) return;
-  answer.all_columns = policy->may_select;
-  if (policy->sees_every_row || e.op == operation::truncate) {
-    visible = true;
-    return;
-  }
-  auto record = which == side::new_row ? result<std::string>{e.record} : whole_old_record(e);
-  const auto values = record ? raw_values(*record, policy->columns)
-                             : result<std::vector<std::string>>{record.error()};
-  if (!values) {
-    metrics().rows_unparsable.add();
-    spdlog::error("event {} is hidden from {}: {}", e.id, q.viewer->role(), values.error().detail);
-    return;
+/// What the policies of a role need of an event. A record is kept short where the policy reads
+/// nothing else of it: it is sent for every class.
+authorizer::role_sides authorizer::read_sides(
+    const event& e, const std::shared_ptr<const role_policies>& policies) const {
+  const auto* policy = policies->find(e.schema, e.table);
+  role_sides out{policies.get(), policy, nullptr, nullptr};
+  if (policy == nullptr || !policy->may_select_some || policy->sees_every_row ||
+      e.op == operation::truncate) {
+    return out;
   }
   const auto session =
       e.description == nullptr ? column_values{} : values_of(e, e.description->session_column());
-  open_row row{q,
-               which,
-               *policy,
-               (which == side::old_row ? session.before : session.after).value_or(""),
-               policy->relation,
-               *std::move(record)};
-  for (const auto& v : *values) row.values.append("\n").append(v);
-  const auto of_session = q.viewer->decisions_.find(row.session);
-  if (policy->is_cacheable && of_session != q.viewer->decisions_.end()) {
-    const auto known = of_session->second.find(row.values);
-    if (known != of_session->second.end() &&
-        viewer_class::clock::now() - known->second.decided_at < cache_) {
-      metrics().decisions[decision_source::cache].add();
-      visible = known->second.is_visible;
-      return;
+  const auto read = [&](result<std::string> record, const std::optional<std::string>& of_session) {
+    const auto values = record ? raw_values(*record, policy->columns)
+                               : result<std::vector<std::string>>{record.error()};
+    if (!values) {
+      metrics().rows_unparsable.add();
+      spdlog::error("event {} is hidden: {}", e.id, values.error().detail);
+      return std::shared_ptr<const policy_row>{};
     }
-  }
-  open.push_back(std::move(row));
+    std::string short_record = "{";
+    for (std::size_t i = 0; i < values->size(); ++i) {
+      if (i > 0) short_record += ',';
+      short_record.append(json_quote(policy->columns[i])).append(":").append((*values)[i]);
+    }
+    short_record += '}';
+    const bool is_enough = policy->is_cacheable && !policy->needs_whole_record;
+    return std::make_shared<const policy_row>(policy_row{
+        policies, policy, e.id, of_session.value_or(""), policy->relation + '\n' + short_record,
+        is_enough ? short_record : *std::move(record)});
+  };
+  if (e.op != operation::insert) out.old_row = read(whole_old_record(e), session.before);
+  if (e.op != operation::remove) out.new_row = read(e.record, session.after);
+  return out;
 }
 
-asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question> questions) {
-  visibility_map out;
-  std::vector<open_row> open;
-  std::unordered_map<const viewer_class*, std::shared_ptr<const role_policies>> policies_for;
+viewer_class::decision* authorizer::find(viewer_class& viewer, const policy_row& row) {
+  const auto of_session = viewer.decisions_.find(row.session);
+  if (of_session == viewer.decisions_.end()) return nullptr;
+  const auto found = of_session->second.find(row.values);
+  return found == of_session->second.end() ? nullptr : &found->second;
+}
+
+/// From the cache; what will soon be too old is asked again.
+std::optional<bool> authorizer::known(const std::shared_ptr<viewer_class>& viewer,
+                                      const std::shared_ptr<const policy_row>& row) {
+  if (!row->policy->is_cacheable) return std::nullopt;
+  auto* const found = find(*viewer, *row);
+  if (found == nullptr) return std::nullopt;
+  const auto age = clock::now() - found->decided_at;
+  if (age >= cache_) return std::nullopt;
+  if (age >= cache_ / 3 * 2 && !found->is_due && due_.size() < k_most_due) {
+    found->is_due = true;
+    due_.push_back({viewer, row});
+  }
+  metrics().decisions[decision_source::cache].add();
+  return found->is_visible;
+}
+
+void authorizer::answer(const question& q, const role_sides& sides, visibility_map& out,
+                        std::vector<open_row>& open) {
+  if (sides.policy == nullptr || !sides.policy->may_select_some) return;
+  auto& answer = out.at(*q.e, *q.viewer);
+  answer.all_columns = sides.policy->may_select;
+  if (sides.policy->sees_every_row || q.e->op == operation::truncate) {
+    answer.old_row = q.e->op != operation::insert;
+    answer.new_row = q.e->op != operation::remove;
+    return;
+  }
+  const auto decide_side = [&](side which, const std::shared_ptr<const policy_row>& row) {
+    if (!row) return false;
+    const auto seen = known(q.viewer, row);
+    if (!seen) open.push_back({q.viewer, row, q.e, which});
+    return seen.value_or(false);
+  };
+  answer.old_row = decide_side(side::old_row, sides.old_row);
+  answer.new_row = decide_side(side::new_row, sides.new_row);
+}
+
+/// Of each role that the questions name, nullptr where they cannot be read.
+asio::awaitable<result<authorizer::policies_by_role>> authorizer::policies_for(
+    const std::vector<question>& questions) {
+  policies_by_role out;
+  const question* last = nullptr;
   for (const auto& q : questions) {
-    const auto asked = policies_for.find(q.viewer.get());
-    const bool is_known = asked != policies_for.end() &&
-                          (!asked->second || asked->second->find(q.e->schema, q.e->table));
+    const auto& role = q.viewer->role();
+    const bool is_same = last != nullptr && last->e == q.e && last->viewer->role() == role;
+    last = &q;
+    if (is_same) continue;
+    const auto asked = out.find(role);
+    const bool is_known =
+        asked != out.end() && (!asked->second || asked->second->find(q.e->schema, q.e->table));
     if (is_known) continue;
-    auto policies = co_await policies_with(q.viewer->role(), q.e->schema, q.e->table);
+    auto policies = co_await policies_with(role, q.e->schema, q.e->table);
     if (!policies && policies.error().code != errc::query_failed) co_return policies.error();
     if (!policies) {
-      spdlog::error("nothing is delivered to role {}: {}", q.viewer->role(),
-                    policies.error().detail);
+      spdlog::error("nothing is delivered to role {}: {}", role, policies.error().detail);
     }
-    policies_for[q.viewer.get()] = policies ? *policies : nullptr;
-    if (policies) out.put_shapes(*q.viewer, (*policies)->shapes);
-  }
-  for (const auto& q : questions) {
-    const auto& policies = policies_for[q.viewer.get()];
-    if (q.viewer->sees_everything() || !policies) continue;
-    if (q.e->op != operation::insert) add_side(q, side::old_row, *policies, out, open);
-    if (q.e->op != operation::remove) add_side(q, side::new_row, *policies, out, open);
-  }
-  if (!open.empty()) {
-    auto asked = co_await ask(open);
-    if (!asked) co_return asked.error();
-    keep(open, out);
+    out[role] = policies ? *policies : nullptr;
   }
   co_return out;
 }
 
-/// All rows in one transaction and round trip: a statement per class and table. If one of them
-/// fails, each row is asked alone, so that only those that cannot be decided are hidden.
-asio::awaitable<result<void>> authorizer::ask(std::vector<open_row>& open) {
-  std::stable_sort(open.begin(), open.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.asked.viewer, a.policy.relation) <
-           std::tie(b.asked.viewer, b.policy.relation);
-  });
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  std::vector<pg_statement> statements;
-  begin_decisions(statements);
-  std::vector<std::pair<std::size_t, std::size_t>> groups;  // statement, first row
-  const viewer_class* viewer = nullptr;
-  for (std::size_t i = 0; i < open.size();) {
-    if (open[i].asked.viewer.get() != viewer) {
-      viewer = open[i].asked.viewer.get();
-      for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
-    }
-    std::vector<std::string_view> records;
-    const std::size_t first = i;
-    while (i < open.size() && records.size() < k_rows_a_statement &&
-           open[i].asked.viewer.get() == viewer &&
-           open[i].policy.relation == open[first].policy.relation) {
-      records.push_back(open[i++].record);
-    }
-    groups.emplace_back(statements.size(), first);
-    statements.emplace_back(decision_sql(open[first].policy),
-                            std::vector<std::optional<std::string>>{text_array(records)});
+asio::awaitable<result<visibility_map>> authorizer::decide(std::vector<question> questions) {
+  auto policies = co_await policies_for(questions);
+  if (!policies) co_return policies.error();
+  visibility_map out;
+  out.reserve(questions.size());
+  for (const auto& [role, found] : *policies) {
+    if (found) out.put_shapes(role, found->shapes);
   }
-  statements.emplace_back("COMMIT");
-  // The server answers a pipeline when all of it is done.
-  const auto timeout = k_answer_timeout + k_statement_timeout * static_cast<int>(groups.size());
-  auto rows = co_await leased->pg().run(std::move(statements), timeout);
-  if (!rows && rows.error().code != errc::query_failed) co_return rows.error();
-  if (!rows) {
-    for (auto& row : open) {
-      auto one = co_await ask_one(leased->pg(), row);
-      if (!one) co_return one.error();
-    }
-    co_return result<void>{};
+  std::vector<open_row> open;
+  std::vector<role_sides> sides;  // of one event
+  const event* current = nullptr;
+  for (const auto& q : questions) {
+    const auto& role = (*policies)[q.viewer->role()];
+    if (q.viewer->sees_everything() || !role) continue;
+    if (std::exchange(current, q.e) != q.e) sides.clear();
+    auto known = std::find_if(sides.begin(), sides.end(),
+                              [&](const auto& s) { return s.role == role.get(); });
+    if (known == sides.end()) known = sides.insert(known, read_sides(*q.e, role));
+    answer(q, *known, out, open);
   }
-  for (const auto& [statement, first] : groups) {
-    const auto& answers = (*rows)[statement];
-    for (int i = 0; i < answers.size(); ++i) {
-      open[first + static_cast<std::size_t>(i)].is_visible = answers.text(i, 0) == "t";
-    }
-  }
-  co_return result<void>{};
-}
-
-asio::awaitable<result<void>> authorizer::ask_one(pg_connection& pg, open_row& row) {
-  std::vector<pg_statement> statements;
-  begin_decisions(statements);
-  const auto* viewer = row.asked.viewer.get();
-  for (auto& s : become(viewer->role(), viewer->claims())) statements.push_back(std::move(s));
-  statements.emplace_back(decision_sql(row.policy),
-                          std::vector<std::optional<std::string>>{
-                              text_array(std::array{std::string_view{row.record}})});
-  statements.emplace_back("COMMIT");
-  auto rows = co_await pg.run(statements, k_answer_timeout);
-  if (!rows && rows.error().detail.starts_with(k_cancelled)) {
-    rows = co_await pg.run(std::move(statements), k_answer_timeout);
-  }
-  if (rows) {
-    row.is_visible = (*rows)[(*rows).size() - 2].text(0, 0) == "t";
-    co_return result<void>{};
-  }
-  if (rows.error().code != errc::query_failed || may_pass(rows.error())) {
-    co_return error{errc::database_unreachable, rows.error().detail};
-  }
-  metrics().rows_unparsable.add();
-  spdlog::error("event {} is hidden from role {}: its row cannot be decided: {}", row.asked.e->id,
-                viewer->role(), rows.error().detail);
-  co_return result<void>{};
-}
-
-void authorizer::keep(const std::vector<open_row>& open, visibility_map& out) {
-  const auto now = viewer_class::clock::now();
+  start_refreshing();
+  if (open.empty()) co_return out;
+  auto asked = co_await ask(open, on_failure::ask_one_by_one);
+  if (!asked) co_return asked.error();
   for (const auto& row : open) {
-    metrics().decisions[decision_source::database].add();
-    auto& answer = out.at(*row.asked.e, *row.asked.viewer);
+    auto& answer = out.at(*row.e, *row.viewer);
     (row.which == side::old_row ? answer.old_row : answer.new_row) = row.is_visible;
-    if (!row.policy.is_cacheable) continue;
-    auto& decisions = row.asked.viewer->decisions_;
-    if (decisions.size() > k_kept_sessions) decisions.clear();
-    auto& of_session = decisions[row.session];
-    if (of_session.size() > k_kept_rows) of_session.clear();
-    of_session[row.values] = {row.is_visible, now};
   }
+  co_return out;
 }
 
 }  // namespace pgcast

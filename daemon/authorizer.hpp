@@ -8,8 +8,10 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -35,7 +37,8 @@ class viewer_class {
   friend class authorizer;
   struct decision {
     bool is_visible = false;
-    clock::time_point decided_at{};
+    bool is_due = false;             ///< will be asked again before it is too old
+    clock::time_point decided_at{};  ///< before the database was asked
   };
 
   std::string role_;
@@ -56,10 +59,12 @@ class visibility_map {
  public:
   visibility of(const event& e, const viewer_class& viewer) const;
   visibility& at(const event& e, const viewer_class& viewer) { return answers_[{&e, &viewer}]; }
-  /// The tables as a class that was asked about may see them; nullptr for others.
-  std::shared_ptr<const table_shapes> shapes_for(const viewer_class& viewer) const;
-  void put_shapes(const viewer_class& viewer, std::shared_ptr<const table_shapes> shapes) {
-    shapes_[&viewer] = std::move(shapes);
+  /// Room for so many answers.
+  void reserve(std::size_t count) { answers_.reserve(count); }
+  /// The tables as a role that was asked about may see them; nullptr for others.
+  std::shared_ptr<const table_shapes> shapes_for(const std::string& role) const;
+  void put_shapes(const std::string& role, std::shared_ptr<const table_shapes> shapes) {
+    shapes_[role] = std::move(shapes);
   }
 
  private:
@@ -70,16 +75,19 @@ class visibility_map {
     }
   };
   std::unordered_map<key, visibility, key_hash> answers_;
-  std::unordered_map<const viewer_class*, std::shared_ptr<const table_shapes>> shapes_;
+  std::map<std::string, std::shared_ptr<const table_shapes>> shapes_;
 };
 
 /// Decides what classes of subscribers may see, on the events' own values, under the tables'
-/// grants and row-level security, and keeps decisions for auth.cache. One a shard.
+/// grants and row-level security, and keeps decisions for auth.cache. Those that are used are asked
+/// again in the background before they are too old, so that no row waits for all classes at once.
+/// One a shard.
 class authorizer {
  public:
   using milliseconds = std::chrono::milliseconds;
 
   authorizer(pg_pool& pool, const relay_description& description, milliseconds cache);
+  ~authorizer();
 
   /// The one object of this shard for such claims, or for nobody's limits ("" role).
   std::shared_ptr<viewer_class> class_of(const std::string& role, const std::string& claims);
@@ -111,15 +119,36 @@ class authorizer {
   std::shared_ptr<const table_shapes> known_shapes(const std::string& role) const;
 
  private:
+  using clock = viewer_class::clock;
+  using policies_by_role = std::map<std::string, std::shared_ptr<const role_policies>>;
   enum class side { old_row, new_row };
+  struct policy_row;
+  struct role_sides;
   struct open_row;
+  struct asking;
 
-  void add_side(const question& q, side which, const role_policies& policies, visibility_map& out,
-                std::vector<open_row>& open);
-  boost::asio::awaitable<result<void>> ask(std::vector<open_row>& open);
+  boost::asio::awaitable<result<policies_by_role>> policies_for(
+      const std::vector<question>& questions);
+  role_sides read_sides(const event& e, const std::shared_ptr<const role_policies>& policies) const;
+  void answer(const question& q, const role_sides& sides, visibility_map& out,
+              std::vector<open_row>& open);
+  std::optional<bool> known(const std::shared_ptr<viewer_class>& viewer,
+                            const std::shared_ptr<const policy_row>& row);
+  static viewer_class::decision* find(viewer_class& viewer, const policy_row& row);
+
+  /// Each row alone if they cannot be asked together; or none then, and the error is given.
+  enum class on_failure { ask_one_by_one, leave };
+  boost::asio::awaitable<result<void>> ask(std::vector<open_row>& open, on_failure then);
   boost::asio::awaitable<result<void>> ask_one(pg_connection& pg, open_row& row);
-  void keep(const std::vector<open_row>& open, visibility_map& out);
+  static void keep(const std::vector<open_row>& open, const asking& asked);
+  void make_void(const std::string* session);
   void forget_decisions(const std::string& role);
+
+  void start_refreshing();
+  boost::asio::awaitable<void> refresh();
+  std::vector<open_row> take_due();
+  clock::duration pause_before_next() const;
+  void forget_due();
 
   pg_pool& pool_;
   const relay_description& description_;
@@ -132,6 +161,9 @@ class authorizer {
     std::map<std::string, viewer_class::clock::time_point> unknown;  ///< tables asked for in vain
   };
   std::unordered_map<std::string, cached_policies> policies_;
+  std::vector<std::weak_ptr<asking>> askings_;  ///< that are under way
+  std::list<open_row> due_;                     ///< to be asked again, the oldest first
+  bool is_refreshing_ = false;
 };
 
 }  // namespace pgcast

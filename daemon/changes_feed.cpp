@@ -147,7 +147,9 @@ void changes_feed::refresh() {
   if (registered_shapes_) take_over(services_.policies.known_shapes(viewer_->role()));
 }
 
-void changes_feed::learn(const visibility_map& visible) { take_over(visible.shapes_for(*viewer_)); }
+void changes_feed::learn(const visibility_map& visible) {
+  take_over(visible.shapes_for(viewer_->role()));
+}
 
 // ---- rows
 

@@ -18,25 +18,27 @@ struct subscription::place {
   std::size_t slot;
 };
 
+/// Subscribers of one class: they see the same.
 struct hub::group {
-  audience as;
+  std::shared_ptr<viewer_class> viewer;
+  form* of;
   std::vector<subscription::place*> places;
+};
+
+/// Classes that get the same bytes of what they see.
+struct hub::form {
+  audience as;  ///< of the first
+  std::vector<std::unique_ptr<group>> groups;
 };
 
 struct hub::entry {
   std::string key;
   topic_kind kind;
-  std::vector<std::unique_ptr<group>> groups;
+  std::vector<std::unique_ptr<form>> forms;
   bool is_of_changes = false;
   std::string indexed_table;  ///< of changes with a value: where it is counted in indexed_
   table_column indexed_column;
 };
-
-bool audience::is_alike(const audience& other) const {
-  return viewer == other.viewer && version == other.version && role == other.role &&
-         wire_topic == other.wire_topic && (changes == nullptr) == (other.changes == nullptr) &&
-         (changes == nullptr || changes->identity() == other.changes->identity());
-}
 
 subscription::subscription(subscription&& other) noexcept
     : place_(std::exchange(other.place_, nullptr)) {}
@@ -53,105 +55,13 @@ void subscription::reset() {
 
 namespace {
 
-/// Frames of one event: a payload per view, a frame per view, wire version and topic name.
-class encoded_event {
- public:
-  encoded_event(const std::shared_ptr<const event_chunk>& chunk, const event& e)
-      : chunk_(chunk), event_(e) {}
-
-  const shared_frame& frame(const audience& as, event_view view) {
-    for (const auto& f : frames_) {
-      if (f.view == view && f.version == as.version && *f.wire_topic == as.wire_topic) {
-        return f.frame;
-      }
-    }
-    frames_.push_back({view, as.version, &as.wire_topic, encode(as, view)});
-    return frames_.back().frame;
-  }
-
-  const std::shared_ptr<const event_chunk>& chunk() const { return chunk_; }
-  const event& changed() const { return event_; }
-
- private:
-  struct known_frame {
-    event_view view;
-    wire_version version;
-    const std::string* wire_topic;
-    shared_frame frame;
-  };
-
-  shared_frame encode(const audience& as, event_view view) {
-    auto& payload = payloads_[static_cast<std::size_t>(view)];
-    if (!payload) {
-      const auto& span = *chunk_->batch;
-      auto encoded = encode_event(event_, view, encode_cursor(span.at(event_.id), *span.history));
-      if (!encoded) {
-        metrics().rows_unparsable.add();
-        spdlog::error("event {} skipped: {}", event_.id, encoded.error().detail);
-      }
-      payload = encoded ? *std::move(encoded) : std::string{};
-    }
-    if (payload->empty()) return nullptr;
-    return std::make_shared<const outbound_frame>(
-        encode_broadcast(as.version, as.wire_topic, event_.table, {*payload}), chunk_->batch,
-        event_.id);
-  }
-
-  const std::shared_ptr<const event_chunk>& chunk_;
-  const event& event_;
-  std::array<std::optional<std::string>, 5> payloads_;
-  std::vector<known_frame> frames_;
-};
-
-class group_delivery : public delivery {
- public:
-  group_delivery(encoded_event& encoded, const audience& as, event_sides sides, event_view view)
-      : encoded_(encoded), as_(as), sides_(sides), view_(view) {}
-  const std::shared_ptr<const event_chunk>& chunk() const override { return encoded_.chunk(); }
-  const event& changed() const override { return encoded_.changed(); }
-  event_sides sides() const override { return sides_; }
-  const shared_frame& frame() override {
-    if (!is_asked_) frame_ = encoded_.frame(as_, view_);
-    is_asked_ = true;
-    return frame_;
-  }
-
- private:
-  encoded_event& encoded_;
-  const audience& as_;
-  event_sides sides_;
-  event_view view_;
-  bool is_asked_ = false;
-  shared_frame frame_;
-};
-
-/// The same for subscribers of table changes: all of a group want the same bytes.
-class change_delivery : public delivery {
- public:
-  change_delivery(const std::shared_ptr<const event_chunk>& chunk, const event& e, event_rows& rows,
-                  const audience& as, event_sides sides)
-      : chunk_(chunk), event_(e), rows_(rows), as_(as), sides_(sides) {}
-  const std::shared_ptr<const event_chunk>& chunk() const override { return chunk_; }
-  const event& changed() const override { return event_; }
-  event_sides sides() const override { return sides_; }
-  const shared_frame& frame() override {
-    if (!is_asked_) {
-      frame_ = write_change(*as_.changes, as_.version, as_.wire_topic, chunk_->batch, event_, rows_,
-                            sides_, {});
-    }
-    is_asked_ = true;
-    return frame_;
-  }
-
- private:
-  const std::shared_ptr<const event_chunk>& chunk_;
-  const event& event_;
-  event_rows& rows_;
-  const audience& as_;
-  event_sides sides_;
-  bool is_asked_ = false;
-  shared_frame frame_;
-};
+/// Whether the same bytes are for both, where they see the same. Changes show the columns that a
+/// role may read.
+bool is_same_form(const audience& a, const audience& b) {
+  if (a.version != b.version || a.role != b.role || a.wire_topic != b.wire_topic) return false;
+  if (a.changes == nullptr || b.changes == nullptr) return a.changes == b.changes;
+  return a.viewer->role() == b.viewer->role() && a.changes->identity() == b.changes->identity();
+}
 
 /// Lengths first: no part can pass for another.
 void append_part(std::string& key, std::string_view part) {
@@ -178,19 +88,6 @@ std::string value_key(const std::string& table, const table_column& column,
 }
 
 }  // namespace
-
-shared_frame write_change(const change_spec& spec, wire_version version,
-                          const std::string& wire_topic,
-                          const std::shared_ptr<const batch_span>& span, const event& e,
-                          event_rows& rows, event_sides sides, const std::vector<bool>& wanted) {
-  const auto cursor = encode_cursor(span->at(e.id), *span->history);
-  std::string bytes;
-  for (const auto& m : spec.write(e, rows, sides, wanted, cursor)) {
-    bytes += encode_push(version, "null", "null", wire_topic, m.event, m.payload);
-  }
-  if (bytes.empty()) return nullptr;
-  return std::make_shared<const outbound_frame>(std::move(bytes), span, e.id);
-}
 
 hub::hub(const relay_description& description)
     : description_(description), published_{std::make_shared<source_history>(), {}} {}
@@ -223,15 +120,24 @@ subscription hub::subscribe_changes(const change_spec::key& key, audience as, su
 subscription hub::add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who) {
   auto& slot = among[fresh->key];
   if (!slot) slot = std::move(fresh);
-  auto found = std::find_if(slot->groups.begin(), slot->groups.end(),
-                            [&](const auto& g) { return g->as.is_alike(as); });
-  if (found == slot->groups.end()) {
-    slot->groups.push_back(std::make_unique<group>(group{std::move(as), {}}));
-    found = slot->groups.end() - 1;
-  }
-  auto& g = **found;
+  auto& g = group_for(*slot, std::move(as));
   g.places.push_back(new subscription::place{this, slot.get(), &g, &who, g.places.size()});
   return subscription{g.places.back()};
+}
+
+hub::group& hub::group_for(entry& topic, audience as) {
+  auto f = std::find_if(topic.forms.begin(), topic.forms.end(),
+                        [&](const auto& known) { return is_same_form(known->as, as); });
+  if (f == topic.forms.end()) {
+    f = topic.forms.insert(f, std::make_unique<form>(form{as, {}}));
+  }
+  auto& groups = (*f)->groups;
+  auto g = std::find_if(groups.begin(), groups.end(),
+                        [&](const auto& known) { return known->viewer == as.viewer; });
+  if (g == groups.end()) {
+    g = groups.insert(g, std::make_unique<group>(group{std::move(as.viewer), f->get(), {}}));
+  }
+  return **g;
 }
 
 void hub::remove(subscription::place* p) {
@@ -241,10 +147,12 @@ void hub::remove(subscription::place* p) {
   places.pop_back();
   auto* topic = p->topic;
   if (places.empty()) {
-    std::erase_if(topic->groups, [&](const auto& g) { return g.get() == p->among; });
+    auto* const f = p->among->of;
+    std::erase_if(f->groups, [&](const auto& g) { return g.get() == p->among; });
+    std::erase_if(topic->forms, [&](const auto& known) { return known->groups.empty(); });
   }
   delete p;
-  if (!topic->groups.empty()) return;
+  if (!topic->forms.empty()) return;
   if (!topic->indexed_table.empty()) {
     auto& columns = indexed_[topic->indexed_table];
     auto at = std::find_if(columns.begin(), columns.end(),
@@ -285,8 +193,10 @@ std::vector<const hub::entry*> hub::change_entries(const event& e, event_rows& r
 std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const {
   std::vector<authorizer::question> out;
   const auto ask = [&](const event& e, const entry& topic) {
-    for (const auto& g : topic.groups) {
-      if (g->as.viewer && !g->as.viewer->sees_everything()) out.push_back({&e, g->as.viewer});
+    for (const auto& f : topic.forms) {
+      for (const auto& g : f->groups) {
+        if (g->viewer && !g->viewer->sees_everything()) out.push_back({&e, g->viewer});
+      }
     }
   };
   for (const auto& e : chunk.events) {
@@ -297,8 +207,9 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
     }
     event_rows rows(e);
     for (const auto* changes : change_entries(e, rows)) {
-      for (const auto& g : changes->groups) {
-        if (g->as.changes->may_match(e, rows)) out.push_back({&e, g->as.viewer});
+      for (const auto& f : changes->forms) {
+        if (!f->as.changes->may_match(e, rows)) continue;
+        for (const auto& g : f->groups) out.push_back({&e, g->viewer});
       }
     }
     if (e.op != operation::truncate || e.description == nullptr) continue;
@@ -313,20 +224,24 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
 
 void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
                         const visibility_map& visible) {
-  encoded_event encoded(chunk, e);
+  event_payloads payloads(*chunk->batch, e);
   const auto to_topic = [&](entry& topic, bool had_old, bool has_new) {
-    for (const auto& g : topic.groups) {
-      const auto seen = visible.of(e, *g->as.viewer);
-      const event_sides sides{had_old && seen.old_row, has_new && seen.new_row};
-      const auto view = view_of(e.op, sides);
-      if (view == event_view::hidden || !seen.all_columns) continue;
-      group_delivery d(encoded, g->as, sides, view);
-      for (auto* p : g->places) p->who->on_event(d);
+    for (const auto& f : topic.forms) {
+      row_delivery d(chunk, e, f->as, payloads);
+      for (const auto& g : f->groups) {
+        const auto seen = visible.of(e, *g->viewer);
+        const event_sides sides{had_old && seen.old_row, has_new && seen.new_row};
+        if (view_of(e.op, sides) == event_view::hidden || !seen.all_columns) continue;
+        d.turn_to(sides);
+        for (auto* p : g->places) p->who->on_event(d);
+      }
     }
   };
   const auto move_numbers = [&](entry& topic) {
-    for (const auto& g : topic.groups) {
-      for (auto* p : g->places) p->who->on_number_moved(e, *chunk->batch);
+    for (const auto& f : topic.forms) {
+      for (const auto& g : f->groups) {
+        for (auto* p : g->places) p->who->on_number_moved(e, *chunk->batch);
+      }
     }
   };
   if (e.op == operation::truncate) {
@@ -357,13 +272,18 @@ void hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const
                           const visibility_map& visible) {
   event_rows rows(e);
   for (const auto* topic : change_entries(e, rows)) {
-    for (const auto& g : topic->groups) {
-      if (auto shapes = visible.shapes_for(*g->as.viewer)) g->as.changes->use(std::move(shapes));
-      const auto seen = visible.of(e, *g->as.viewer);
-      const bool is_seen = e.op == operation::remove ? seen.old_row : seen.new_row;
-      if (!is_seen || !g->as.changes->may_match(e, rows)) continue;
-      change_delivery d(chunk, e, rows, g->as, {seen.old_row, seen.new_row});
-      for (auto* p : g->places) p->who->on_event(d);
+    for (const auto& f : topic->forms) {
+      auto& spec = *f->as.changes;
+      if (auto shapes = visible.shapes_for(f->as.viewer->role())) spec.use(std::move(shapes));
+      if (!spec.may_match(e, rows)) continue;
+      change_delivery d(chunk, e, f->as, rows);
+      for (const auto& g : f->groups) {
+        const auto seen = visible.of(e, *g->viewer);
+        const bool is_seen = e.op == operation::remove ? seen.old_row : seen.new_row;
+        if (!is_seen) continue;
+        d.turn_to({seen.old_row, seen.new_row});
+        for (auto* p : g->places) p->who->on_event(d);
+      }
     }
   }
 }
@@ -382,17 +302,19 @@ void hub::forget_place() { published_ = {std::make_shared<source_history>(), {}}
 void hub::publish(const client_broadcast& b) {
   const auto found = topics_.find(b.topic);
   if (found == topics_.end()) return;
-  for (const auto& g : found->second->groups) {
-    if (g->as.role == audience::part::follower) continue;
+  for (const auto& f : found->second->forms) {
+    if (f->as.role == audience::part::follower) continue;
     const bool is_binary = b.encoding == payload_encoding::binary;
-    if (is_binary && g->as.version == wire_version::v1) continue;
+    if (is_binary && f->as.version == wire_version::v1) continue;
     auto bytes = is_binary
-                     ? encode_binary_broadcast(g->as.wire_topic, b.event, b.payload)
-                     : encode_broadcast(g->as.version, g->as.wire_topic, b.event, {b.payload});
+                     ? encode_binary_broadcast(f->as.wire_topic, b.event, b.payload)
+                     : encode_broadcast(f->as.version, f->as.wire_topic, b.event, {b.payload});
     if (bytes.empty()) continue;  // names too long for the binary form
     const auto frame = std::make_shared<const outbound_frame>(std::move(bytes));
-    for (auto* p : g->places) {
-      if (p->who != b.sender) p->who->on_broadcast(frame);
+    for (const auto& g : f->groups) {
+      for (auto* p : g->places) {
+        if (p->who != b.sender) p->who->on_broadcast(frame);
+      }
     }
   }
 }
@@ -400,27 +322,16 @@ void hub::publish(const client_broadcast& b) {
 void hub::publish(const presence_news& news) {
   const auto found = topics_.find(news.topic);
   if (found == topics_.end()) return;
-  struct known_frames {
-    wire_version version;
-    const std::string* wire_topic;
+  for (const auto& f : found->second->forms) {
+    if (f->as.role == audience::part::follower) continue;
     std::vector<shared_frame> frames;
-  };
-  std::vector<known_frames> known;
-  const auto frames_for = [&](const audience& as) -> std::span<const shared_frame> {
-    for (const auto& k : known) {
-      if (k.version == as.version && *k.wire_topic == as.wire_topic) return k.frames;
-    }
-    auto& k = known.emplace_back(known_frames{as.version, &as.wire_topic, {}});
     for (const auto& diff : news.diffs) {
-      k.frames.push_back(std::make_shared<const outbound_frame>(
-          encode_push(as.version, "null", "null", as.wire_topic, "presence_diff", diff)));
+      frames.push_back(std::make_shared<const outbound_frame>(
+          encode_push(f->as.version, "null", "null", f->as.wire_topic, "presence_diff", diff)));
     }
-    return k.frames;
-  };
-  for (const auto& g : found->second->groups) {
-    if (g->as.role == audience::part::follower) continue;
-    const auto frames = frames_for(g->as);
-    for (auto* p : g->places) p->who->on_presence(frames);
+    for (const auto& g : f->groups) {
+      for (auto* p : g->places) p->who->on_presence(frames);
+    }
   }
 }
 

@@ -1,10 +1,7 @@
 #pragma once
 
 #include "daemon/authorizer.hpp"
-#include "protocol/change_spec.hpp"
-#include "protocol/codec.hpp"
-#include "protocol/event.hpp"
-#include "protocol/outbound_queue.hpp"
+#include "daemon/delivery.hpp"
 #include "protocol/presence.hpp"
 #include "protocol/router.hpp"
 
@@ -29,18 +26,6 @@ struct client_broadcast {
   const void* sender = nullptr;  ///< not to be echoed to this subscriber; nullptr: to all
 };
 
-/// One event on its way to subscribers that see it alike. The frame is encoded when the first of
-/// them asks for it and shared by all.
-class delivery {
- public:
-  virtual ~delivery() = default;
-  virtual const std::shared_ptr<const event_chunk>& chunk() const = 0;
-  virtual const event& changed() const = 0;
-  virtual event_sides sides() const = 0;
-  /// nullptr if the event cannot be encoded (counted and logged once).
-  virtual const shared_frame& frame() = 0;
-};
-
 /// Who hears of a topic. Calls come from hub::publish() and must not subscribe or unsubscribe.
 class subscriber {
  public:
@@ -52,24 +37,6 @@ class subscriber {
   /// The number of a `phone:` topic may have another session now; `d` is the event that says so.
   virtual void on_number_moved(const event& e, const batch_span& span) = 0;
 };
-
-/// Subscribers of one topic that get the same bytes.
-struct audience {
-  std::shared_ptr<viewer_class> viewer;
-  wire_version version = wire_version::v2;
-  std::string wire_topic;  ///< as the client names it, "realtime:session:abc"
-  enum class part { member, follower } role = part::member;  ///< followers get rows, no broadcasts
-  std::shared_ptr<change_spec> changes = nullptr;  ///< of postgres_changes: which, and in what form
-
-  bool is_alike(const audience& other) const;
-};
-
-/// The frame of a change for who joined as `as.wire_topic` with the bindings of `spec`; `wanted` as
-/// in change_spec::write(). nullptr if none of them gets it.
-shared_frame write_change(const change_spec& spec, wire_version version,
-                          const std::string& wire_topic,
-                          const std::shared_ptr<const batch_span>& span, const event& e,
-                          event_rows& rows, event_sides sides, const std::vector<bool>& wanted);
 
 /// A place among a topic's subscribers; leaves it on destruction.
 class subscription {
@@ -89,7 +56,8 @@ class subscription {
 };
 
 /// Topic -> subscribers of one shard. Publishing is a loop of function calls: an event is encoded
-/// once per wire form, its bytes are shared. One thread.
+/// once per wire form, and its bytes are shared, also by classes that are decided for one by one.
+/// One thread.
 class hub {
  public:
   explicit hub(const relay_description& description);
@@ -119,6 +87,7 @@ class hub {
  private:
   friend class subscription;
   struct group;
+  struct form;
   struct entry;
   /// Values of which columns subscribers of a table's changes ask for, and how many do.
   struct indexed_column {
@@ -134,6 +103,7 @@ class hub {
                        const visibility_map& visible);
   std::vector<const entry*> change_entries(const event& e, event_rows& rows) const;
   subscription add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who);
+  static group& group_for(entry& topic, audience as);
   void remove(subscription::place* p);
 
   const relay_description& description_;

@@ -30,6 +30,8 @@ class pg_pool {
  public:
   pg_pool(boost::asio::any_io_executor executor, std::string conninfo, unsigned size);
 
+  const boost::asio::any_io_executor& executor() const { return executor_; }
+
   /// Gives its connection back on destruction.
   class lease {
    public:

@@ -53,7 +53,9 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                    OR EXISTS (SELECT FROM regexp_matches(p.polqual::text,
                                                          ':(?:op)?funcid (\d+)', 'g') AS used(id)
                               JOIN pg_proc f ON f.oid = used.id[1]::oid
-                              WHERE f.provolatile = 'v')))
+                              WHERE f.provolatile = 'v'))),
+  EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+          WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd')
 FROM relayed t, viewer v
 ORDER BY 1, 2)sql";
 
@@ -189,6 +191,7 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
     p.expression = found.text(i, 5);
     p.columns = split_lines(found.text(i, 6));
     p.is_cacheable = found.text(i, 7) == "t";
+    p.needs_whole_record = found.text(i, 8) == "t";
     out.tables.push_back(std::move(p));
   }
   co_return out;

@@ -20,7 +20,7 @@ const floors = [
   /* 2 */ [['source_session', 'pooling']],
   /* 2 */ [['pg_pool'], ['table_policy'], ['directory_loader']],
   /* 2 */ [['replay_stream']],
-  /* 3  source and audience */ [['reader', 'reader_batch'], ['authorizer'], ['replay', 'replay_places'], ['snapshot_sql'],
+  /* 3  source and audience */ [['reader', 'reader_batch'], ['authorizer', 'authorizer_questions', 'authorizer_rows'], ['delivery'], ['replay', 'replay_places'], ['snapshot_sql'],
     ['maintenance']],
   /* 3 */ [['snapshot'], ['hub'], ['channel_policy'], ['message_store']],
   /* 3 */ [['presence_board']],
