@@ -134,6 +134,14 @@ class listening : public subscriber {
   int moves = 0;
 };
 
+/// Keeps what it is told, byte for byte.
+class reading : public listening {
+ public:
+  void on_event(delivery& d) override { frames.push_back(d.frame()); }
+
+  std::vector<shared_frame> frames;
+};
+
 class Hub : public testing::Test {
  protected:
   subscription join(const std::string& name, subscriber& who,
@@ -143,12 +151,12 @@ class Hub : public testing::Test {
     return topics_.subscribe(topic_key(t->kind, t->key), t->kind,
                              {everyone_, version, "realtime:" + name, role}, who);
   }
-  void publish(std::vector<event> events, position start = {}) {
+  void publish(std::vector<event> events, position start = {}, const visibility_map& seen = {}) {
     auto chunk = std::make_shared<event_chunk>();
     chunk->batch = std::make_shared<batch_span>(
         batch_span{std::make_shared<source_history>(), std::move(start)});
     chunk->events = std::move(events);
-    topics_.publish(chunk, {});
+    topics_.publish(chunk, seen);
   }
   void publish_chat(std::uint64_t id, const std::string& topic_of) {
     std::vector<event> events(1);
@@ -175,6 +183,117 @@ TEST_F(Hub, Subscription_ThatEnds_TakesNobodyElseAway) {
   EXPECT_TRUE(clients[1].events.empty());
   EXPECT_EQ(clients[2].events, (std::vector<std::uint64_t>{1, 2}));
   EXPECT_EQ(clients[3].events, (std::vector<std::uint64_t>{1}));
+}
+
+/// Two users of one role and one of another, each a class, all of one topic and of the same
+/// changes.
+class HubOfClasses : public Hub {
+ protected:
+  HubOfClasses() {
+    auto shapes = std::make_shared<table_shapes>();
+    table_shape chat;
+    chat.schema = "public";
+    chat.name = "chat_history";
+    chat.is_relayed = true;
+    for (const auto* name : {"id", "secret"}) {
+      shape_column c;
+      c.of.name = name;
+      c.of.type = c.type_name = "text";
+      c.is_selectable = true;
+      chat.columns.push_back(std::move(c));
+    }
+    shapes->tables.push_back(chat);
+    all_columns_ = shapes;
+    auto fewer = std::make_shared<table_shapes>(*shapes);
+    fewer->tables[0].columns[1].is_selectable = false;
+    without_secret_ = std::move(fewer);
+  }
+
+  subscription join_changes(std::size_t number) {
+    auto bindings = parse_bindings({R"({"event":"*","schema":"public","table":"chat_history"})"});
+    auto spec = std::make_shared<change_spec>(*std::move(bindings));
+    const auto& viewer = classes_[number];
+    spec->use(viewer->role() == "other" ? without_secret_ : all_columns_);
+    const auto keys = spec->keys();
+    return topics_.subscribe_changes(
+        keys.front(),
+        {viewer, wire_version::v2, "realtime:rows", audience::part::member, std::move(spec)},
+        users_[number]);
+  }
+  subscription join_topic(std::size_t number) {
+    return topics_.subscribe("session:a", topic_kind::session,
+                             {classes_[number], wire_version::v2, "realtime:session:a"},
+                             users_[number]);
+  }
+  /// An UPDATE of which the classes see the sides given.
+  void publish_update(const std::array<visibility, 3>& seen) {
+    std::vector<event> events(1);
+    events[0].id = 1;
+    events[0].op = operation::update;
+    events[0].schema = "public";
+    events[0].table = "chat_history";
+    for (auto* record : {&events[0].record, &events[0].old_record}) record->reserve(256);
+    events[0].record = R"({"id": "new", "secret": "s"})";
+    events[0].old_record = R"({"id": "old"})";
+    events[0].routes = {{"session:a", true, true}};
+    visibility_map visible;
+    for (std::size_t i = 0; i < seen.size(); ++i) visible.at(events[0], *classes_[i]) = seen[i];
+    publish(std::move(events), {}, visible);  // moving keeps the address
+  }
+  const std::string& bytes_of(std::size_t number) const {
+    return users_[number].frames.at(0)->bytes;
+  }
+
+  std::shared_ptr<const table_shapes> all_columns_;
+  std::shared_ptr<const table_shapes> without_secret_;
+  std::array<std::shared_ptr<viewer_class>, 3> classes_{
+      std::make_shared<viewer_class>("role", "1"), std::make_shared<viewer_class>("role", "2"),
+      std::make_shared<viewer_class>("other", "3")};
+  std::array<reading, 3> users_;
+};
+
+TEST_F(HubOfClasses, Row_ThatAllSee_IsOneFrame) {
+  const std::array places{join_topic(0), join_topic(1), join_topic(2)};
+  publish_update({visibility{true, true}, visibility{true, true}, visibility{true, true}});
+  ASSERT_EQ(users_[0].frames.size(), 1U);
+  EXPECT_EQ(users_[0].frames, users_[1].frames);
+  EXPECT_EQ(users_[0].frames, users_[2].frames);
+}
+
+TEST_F(HubOfClasses, Row_OfWhichOneSeesOneSide_IsAnInsertOrADeleteToHim) {
+  const std::array places{join_topic(0), join_topic(1), join_topic(2)};
+  publish_update({visibility{true, true}, visibility{false, true}, visibility{true, false}});
+  EXPECT_NE(bytes_of(0).find(R"("UPDATE")"), std::string::npos);
+  EXPECT_NE(bytes_of(1).find(R"("INSERT")"), std::string::npos);
+  EXPECT_EQ(bytes_of(1).find("old\""), std::string::npos);
+  EXPECT_NE(bytes_of(2).find(R"("DELETE")"), std::string::npos);
+  EXPECT_EQ(bytes_of(2).find("new\""), std::string::npos);
+}
+
+TEST_F(HubOfClasses, Change_ThatTwoOfARoleSee_IsOneFrameWithTheColumnsOfTheRole) {
+  const std::array places{join_changes(0), join_changes(1), join_changes(2)};
+  publish_update({visibility{true, true}, visibility{true, true}, visibility{true, true}});
+  ASSERT_EQ(users_[0].frames.size(), 1U);
+  EXPECT_EQ(users_[0].frames, users_[1].frames);
+  EXPECT_NE(bytes_of(0).find("secret"), std::string::npos);
+  EXPECT_EQ(bytes_of(2).find("secret"), std::string::npos);
+}
+
+TEST_F(HubOfClasses, Change_WhoseOldRowOneDoesNotSee_IsWithoutItForHim) {
+  const std::array places{join_changes(0), join_changes(1), join_changes(2)};
+  publish_update({visibility{true, true}, visibility{false, true}, visibility{true, false}});
+  EXPECT_NE(bytes_of(0).find(R"("old")"), std::string::npos);
+  EXPECT_EQ(bytes_of(1).find(R"("old")"), std::string::npos);
+  EXPECT_TRUE(users_[2].frames.empty()) << "who does not see the new row hears nothing";
+}
+
+TEST_F(HubOfClasses, Form_WhoseFirstSubscriberLeaves_StaysForTheOthers) {
+  auto first = join_changes(0);
+  const auto second = join_changes(1);
+  first.reset();
+  publish_update({visibility{true, true}, visibility{true, true}, visibility{}});
+  EXPECT_TRUE(users_[0].frames.empty());
+  EXPECT_EQ(users_[1].frames.size(), 1U);
 }
 
 TEST_F(Hub, Broadcast_GoesToMembersOfTheTopicButItsSender) {
