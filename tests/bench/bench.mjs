@@ -12,7 +12,7 @@ import { measure_writers } from './writers.mjs';
 
 const k_usage = `tests/bench/run [--quick] [--json] [--only PART,..]
 
-  --quick  fewer rounds: under two minutes instead of ten
+  --quick  fewer rounds: under three minutes instead of thirteen
   --json   one JSON object instead of the table
   --only   some of latency, fanout, memory, writers, authorised; or A, B, C for one workload of fanout
 
