@@ -140,7 +140,8 @@ class authorizer {
   enum class on_failure { ask_one_by_one, leave };
   boost::asio::awaitable<result<void>> ask(std::vector<open_row>& open, on_failure then);
   boost::asio::awaitable<result<void>> ask_one(pg_connection& pg, open_row& row);
-  static void keep(const std::vector<open_row>& open, const asking& asked);
+  bool is_current(const open_row& one) const;
+  void keep(const std::vector<open_row>& open, const asking& asked);
   void make_void(const std::string* session);
   void forget_decisions(const std::string& role);
 

@@ -120,10 +120,17 @@ asio::awaitable<result<void>> authorizer::ask_one(pg_connection& pg, open_row& o
   co_return result<void>{};
 }
 
+/// Whether the policies are those of now.
+bool authorizer::is_current(const open_row& one) const {
+  const auto known = policies_.find(one.viewer->role());
+  return known != policies_.end() && known->second.policies == one.row->policies;
+}
+
 void authorizer::keep(const std::vector<open_row>& open, const asking& asked) {
   if (asked.is_void) return;
   for (const auto& one : open) {
     if (!one.row->policy->is_cacheable || asked.void_sessions.contains(one.row->session)) continue;
+    if (!is_current(one)) continue;
     auto& decisions = one.viewer->decisions_;
     if (decisions.size() > k_kept_sessions) decisions.clear();
     auto& of_session = decisions[one.row->session];
@@ -169,11 +176,8 @@ std::vector<authorizer::open_row> authorizer::take_due() {
     auto one = std::move(due_.front());
     due_.pop_front();
     const bool has_gone = one.viewer.use_count() == 1;
-    const auto policies = policies_.find(one.viewer->role());
-    const bool is_current =
-        policies != policies_.end() && policies->second.policies == one.row->policies;
     const auto* const known = find(*one.viewer, *one.row);
-    if (has_gone || !is_current || known == nullptr || !known->is_due) continue;
+    if (has_gone || !is_current(one) || known == nullptr || !known->is_due) continue;
     out.push_back(std::move(one));
   }
   return out;
