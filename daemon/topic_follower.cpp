@@ -1,6 +1,6 @@
 #include "daemon/topic_follower.hpp"
 
-#include "protocol/claims.hpp"
+#include "protocol/base64url.hpp"
 #include "protocol/codec.hpp"
 
 #include <simdjson.h>

@@ -1,16 +1,13 @@
 #include "protocol/claims.hpp"
 
+#include "protocol/base64url.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/json_document.hpp"
-
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include "protocol/json_web_key.hpp"
+#include "protocol/signature.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdint>
-#include <optional>
 
 namespace pgcast {
 namespace {
@@ -25,26 +22,11 @@ constexpr const char* k_claims_missing = "Fields `role` and `exp` are required i
 
 error malformed() { return {errc::token_malformed, k_not_a_jwt}; }
 
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
 std::string_view trim(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\n\f\v";
   const auto begin = text.find_first_not_of(blanks);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
-
-std::string hmac(const char* digest, std::string_view secret, std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
-  std::size_t bytes = 0;
-  const auto* data = reinterpret_cast<const unsigned char*>(text.data());
-  if (EVP_Q_mac(nullptr, "HMAC", nullptr, digest, nullptr, secret.data(), secret.size(), data,
-                text.size(), mac.data(), mac.size(), &bytes) == nullptr) {
-    return {};
-  }
-  return {mac.begin(), mac.begin() + static_cast<std::ptrdiff_t>(bytes)};
 }
 
 /// header.payload.signature
@@ -67,32 +49,63 @@ result<token_parts> split(std::string_view token) {
                      std::move(*signature)};
 }
 
-/// The digest that the header names. Keys that it brings along are never looked at; no critical
-/// extension is known here, so any is refused (RFC 7515, section 4.1.11).
-result<const char*> digest_of(const std::string& header) {
-  json_document document(header);
+/// What the header of a token says that counts here. Keys that it brings along are never looked
+/// at; no critical extension is known here, so any is refused (RFC 7515, section 4.1.11).
+struct token_header {
+  const signature_algorithm* algorithm = nullptr;  ///< nullptr: none that is accepted
+  std::optional<std::string> kid;
+};
+
+result<token_header> read_header(const std::string& json) {
+  json_document document(json);
   if (!document.is_valid()) return malformed();
-  std::string algorithm;
-  bool is_critical = false;
+  token_header out;
+  bool is_good = true;
   const bool is_sound = for_each_member(document.root(), [&](std::string_view key, json_value v) {
-    if (key == "alg") algorithm = string_of(v).value_or("");
-    if (key == "crit") is_critical = true;
+    if (key == "alg") out.algorithm = find_signature_algorithm(string_of(v).value_or(""));
+    if (key == "crit") is_good = false;
+    if (key != "kid") return;
+    out.kid = string_of(v);
+    is_good = is_good && out.kid;
   });
-  if (!is_sound || is_critical) return malformed();
-  if (algorithm == "HS256") return "SHA256";
-  if (algorithm == "HS384") return "SHA384";
-  if (algorithm == "HS512") return "SHA512";
-  return error{errc::token_bad_signature, k_no_signer};
+  if (!is_sound || !is_good) return malformed();
+  return out;
 }
 
-bool is_signed_by_any(const token_parts& parts, const char* digest, const token_rules& rules) {
+bool is_signed_by_any(const std::vector<std::string>& secrets, const signature_algorithm& by,
+                      const token_parts& parts) {
   bool is_signed = false;
-  for (const auto& secret : rules.secrets) {
-    if (secret.empty()) continue;
-    const auto expected = hmac(digest, secret, parts.signed_text);
-    is_signed |= !expected.empty() && equal_in_constant_time(expected, parts.signature);
+  for (const auto& secret : secrets) {
+    is_signed |= is_good_mac(by, secret, parts.signed_text, parts.signature);
   }
   return is_signed;
+}
+
+/// A secret of the set that the token names stands alone; else those of the configuration count
+/// too.
+std::optional<error> objection_to_signature(const token_header& header, const token_parts& parts,
+                                            const token_rules& rules) {
+  using verdict = json_web_key_set::verdict;
+  const bool is_mac =
+      header.algorithm != nullptr && header.algorithm->kind == signature_algorithm::family::hmac;
+  if (header.algorithm == nullptr || (!is_mac && !rules.keys)) {
+    return error{errc::token_bad_signature, k_no_signer};
+  }
+  auto signature = verdict::unknown_key;
+  if (rules.keys) {
+    signature =
+        rules.keys->verify(*header.algorithm, header.kid, parts.signed_text, parts.signature);
+  }
+  if (signature == verdict::good) return std::nullopt;
+  const bool is_named = header.kid && signature == verdict::bad;
+  if (is_mac && !is_named && !rules.secrets.empty()) {
+    if (is_signed_by_any(rules.secrets, *header.algorithm, parts)) return std::nullopt;
+    signature = verdict::bad;
+  }
+  if (signature == verdict::unknown_key && rules.keys) {
+    return error{errc::token_key_unknown, k_no_signer};
+  }
+  return error{errc::token_bad_signature, k_bad_signature};
 }
 
 /// A claim that is a time in seconds: absent, a number, or something else.
@@ -181,16 +194,26 @@ result<claims> verify_token(std::string_view token, const token_rules& rules, wa
 
   auto parts = split(token);
   if (!parts) return parts.error();
-  const auto digest = digest_of(parts->header);
-  if (!digest) return digest.error();
-  if (!is_signed_by_any(*parts, *digest, rules)) {
-    return error{errc::token_bad_signature, k_bad_signature};
-  }
+  const auto header = read_header(parts->header);
+  if (!header) return header.error();
+  if (auto objection = objection_to_signature(*header, *parts, rules)) return *std::move(objection);
   auto raw = read_claims(parts->payload);
   if (!raw) return raw.error();
-  if (auto objection = objection_to(*raw, rules, now)) return std::move(*objection);
+  if (auto objection = objection_to(*raw, rules, now)) return *std::move(objection);
   return claims{std::move(*raw->role), std::move(raw->sub), time_of(*raw->exp.seconds),
                 std::move(parts->payload), std::move(raw->class_key)};
+}
+
+std::optional<std::string> unknown_key_of(std::string_view token, const token_rules& rules) {
+  if (!rules.keys) return std::nullopt;
+  auto parts = split(trim(token));
+  if (!parts) return std::nullopt;
+  auto header = read_header(parts->header);
+  if (!header || header->algorithm == nullptr || !header->kid) return std::nullopt;
+  const bool is_mac = header->algorithm->kind == signature_algorithm::family::hmac;
+  if (is_mac && !rules.secrets.empty()) return std::nullopt;
+  if (rules.keys->has(*header->algorithm, *header->kid)) return std::nullopt;
+  return std::move(header->kid);
 }
 
 std::string mint_token(std::string_view claims_json, std::string_view secret) {
@@ -201,56 +224,6 @@ std::string mint_token(std::string_view claims_json, std::string_view secret) {
   token += '.';
   token += base64url_encode(signature);
   return token;
-}
-
-namespace {
-
-constexpr std::string_view k_base64url =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// The six bits of each letter, 64 for what is none.
-constexpr std::array<std::uint8_t, 256> k_six_bits = [] {
-  std::array<std::uint8_t, 256> table{};
-  table.fill(64);
-  std::uint8_t six_bits = 0;
-  for (const char c : k_base64url) table[static_cast<std::uint8_t>(c)] = six_bits++;
-  return table;
-}();
-
-}  // namespace
-
-std::string base64url_encode(std::string_view bytes) {
-  std::string out;
-  out.reserve((bytes.size() * 4 + 2) / 3);
-  std::uint32_t bits = 0;
-  int count = 0;  // of bits that wait
-  for (const char c : bytes) {
-    bits = (bits << 8 | static_cast<std::uint8_t>(c)) & 0xffff;
-    count += 8;
-    for (; count >= 6; count -= 6) out += k_base64url[bits >> (count - 6) & 63];
-  }
-  if (count > 0) out += k_base64url[bits << (6 - count) & 63];
-  return out;
-}
-
-result<std::string> base64url_decode(std::string_view text) {
-  const error bad{errc::token_malformed, "not base64url"};
-  if (text.size() % 4 == 1) return bad;
-  std::string out;
-  out.reserve(text.size() * 3 / 4);
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::uint8_t six = k_six_bits[static_cast<std::uint8_t>(c)];
-    if (six == 64) return bad;
-    bits = (bits << 6 | six) & 0xffff;
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out += static_cast<char>(bits >> count & 0xff);
-  }
-  if ((bits & ((1U << count) - 1)) != 0) return bad;  // one value, one text
-  return out;
 }
 
 }  // namespace pgcast

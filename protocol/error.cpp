@@ -44,6 +44,8 @@ std::string_view text_code(errc code) {
       return "token_claims_missing";
     case errc::token_role_refused:
       return "token_role_refused";
+    case errc::token_key_unknown:
+      return "token_key_unknown";
     case errc::cursor_invalid:
       return "cursor_invalid";
     case errc::cursor_foreign:

@@ -31,6 +31,7 @@ enum class errc {
   token_not_yet_valid = 24,
   token_claims_missing = 25,
   token_role_refused = 26,
+  token_key_unknown = 27,
   // cursors; the text codes of these four go to clients (contract, section 4)
   cursor_invalid = 30,
   cursor_foreign = 31,

@@ -21,6 +21,7 @@ std::string_view word_of(errc code) {
     case errc::topic_missing:
       return "TopicNameRequired: ";
     case errc::token_bad_signature:
+    case errc::token_key_unknown:
       return "JwtSignatureError: ";
     case errc::token_malformed:
       return "MalformedJWT: ";
@@ -78,6 +79,8 @@ std::string_view hint_of(errc code) {
       return "let the issuer add role and exp";
     case errc::token_role_refused:
       return "add the role to auth.roles, if it may";
+    case errc::token_key_unknown:
+      return "compare the issuer with auth.jwks: a URL is asked again within a minute";
     case errc::unauthorized:
       return "look at the role's grants, the policies and the token's claims";
     case errc::reserved_event:

@@ -1,5 +1,7 @@
 #include "protocol/claims.hpp"
 
+#include "protocol/base64url.hpp"
+
 #include <gtest/gtest.h>
 
 #include <openssl/evp.h>

@@ -1,6 +1,6 @@
 #include "protocol/position.hpp"
 
-#include "protocol/claims.hpp"
+#include "protocol/base64url.hpp"
 
 #include <gtest/gtest.h>
 
