@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 
 constexpr auto k_reviews_apart = 1s;  // of a channel's rights, where answers are not kept
 constexpr auto k_review_retry = 2s;
+constexpr auto k_expiry_notice = 60s;
 
 /// A client that named itself has the same key when it is back.
 std::string make_presence_key(const place_key& place, const std::string& wire_topic) {
@@ -203,6 +204,9 @@ void channel::answer_joined(const std::string& ref) {
   if (changes_) {
     tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL", changes_->first_cursor()});
   }
+  if (carries_rows() && !fallback_.empty()) {
+    tell({"pgcast", "ok", "joined_as", "joined as role " + who_.role + ": " + fallback_});
+  }
 }
 
 /// Who waits for his changes wants to know when they do not begin.
@@ -339,6 +343,7 @@ void channel::acknowledge_place() {
 
 void channel::renew(claims who) {
   auto viewer = services_.policies.class_of(who.role, who.class_key);
+  if (who.expires_at != who_.expires_at) is_expiry_told_ = false;
   who_ = std::move(who);
   if (key_) key_->role = who_.role, key_->sub = who_.sub;
   if (viewer == viewer_) return;
@@ -349,11 +354,17 @@ void channel::renew(claims who) {
   if (changes_) spawn(changes_->renew(viewer));
 }
 
-void channel::tick() {
+void channel::tick(wall_time now) {
   if (presence_) presence_->catch_up();
   refresh_presence();
   if (changes_) changes_->refresh();
   refresh_rights();
+  const auto left = std::chrono::ceil<std::chrono::seconds>(who_.expires_at - now);
+  if (!is_joined_ || is_expiry_told_ || left > k_expiry_notice) return;
+  is_expiry_told_ = true;
+  tell({"pgcast", "ok", "token_expires_soon",
+        "the token expires in " + std::to_string(left.count()) +
+            " seconds; setAuth() with a new one renews it in place"});
 }
 
 void channel::refuse_cursor(const error& e) {

@@ -102,8 +102,11 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// Keeps what the client said, from where it is sent, and tells its id to who wants an answer.
   /// `running` as in join().
   void keep(requested_broadcast said, std::string ref, std::shared_ptr<unsigned> running);
-  /// Called about four times a second.
-  void tick();
+  /// Called about four times a second; tells once that the token expires within a minute.
+  void tick(wall_time now);
+  /// The rights are those of the connection and nobody's own: a channel with rows says so when it
+  /// has joined. `why`: "the join carried no access_token".
+  void note_fallback(std::string why) { fallback_ = std::move(why); }
 
   // subscriber, of a topic without rows
 
@@ -168,6 +171,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;
   std::string presence_key_;
+  bool is_expiry_told_ = false;
+  std::string fallback_;            ///< see note_fallback()
   std::unique_ptr<place_key> key_;  ///< nullptr: no place is kept
   held_place marked_;
   held_place acknowledged_;

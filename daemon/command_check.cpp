@@ -1,5 +1,6 @@
 #include "daemon/commands.hpp"
 #include "daemon/config_text.hpp"
+#include "daemon/key_document.hpp"
 #include "daemon/log.hpp"
 #include "daemon/pg_session.hpp"
 #include "daemon/source_session.hpp"
@@ -70,6 +71,17 @@ void check_config(const config& c, findings& found) {
   if (operators && !operators->is_loopback()) {
     found.warn("admin listener: " + c.admin_listen + " is not loopback; keep it out of reach");
   }
+}
+
+/// What `pgcast serve` would read now.
+void check_keys(const config& c, findings& found) {
+  if (c.jwks.empty()) return;
+  const auto text = read_key_document(c.jwks);
+  if (!text) return found.fail("keys: " + text.error().detail);
+  const auto keys = parse_keys(c.jwks, *text);
+  if (!keys) return found.fail("keys: " + keys.error().detail);
+  for (const auto& objection : keys->objections()) found.warn("keys: " + objection);
+  found.ok("keys: tokens are verified with " + keys->summary() + " of auth.jwks");
 }
 
 // ---- the server ---------------------------------------------------------------------------------
@@ -358,6 +370,7 @@ int run_check(const result<loaded_config>& loaded) {
   findings found;
   if (loaded) {
     check_config(loaded->values, found);
+    check_keys(loaded->values, found);
     check_database(loaded->values, found);
   } else {
     found.fail("config: " + loaded.error().detail);

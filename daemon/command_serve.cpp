@@ -3,6 +3,7 @@
 #include "daemon/commands.hpp"
 #include "daemon/event_sink.hpp"
 #include "daemon/http.hpp"
+#include "daemon/key_source.hpp"
 #include "daemon/listener.hpp"
 #include "daemon/log.hpp"
 #include "daemon/maintenance.hpp"
@@ -58,6 +59,7 @@ class daemon_process : public event_sink {
         admin_(context_.get_executor()),
         reader_(context_.get_executor(), c, *this, recruiting_description()),
         maintenance_(context_.get_executor(), c),
+        keys_(c.jwks, [this](key_source::keys keys) { use_keys(keys); }),
         signals_(context_, SIGTERM, SIGINT, SIGHUP),
         timer_(context_) {
     const shard::siblings others{
@@ -68,13 +70,14 @@ class daemon_process : public event_sink {
         [this](const std::string& client_id) -> shard& {
           return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
         },
-        held_};
+        held_, keys_};
     for (unsigned i = 0; i < c.threads; ++i) {
       shards_.push_back(std::make_unique<shard>(c, recruiting_description(), others));
     }
   }
 
   int run() {
+    if (auto started = keys_.start(); !started) return report_failure(started.error());
     if (auto failed = first_contact(); !failed) return report_failure(failed.error());
     if (auto opened = clients_.open(config_.listen); !opened) return report_failure(opened.error());
     if (auto opened = admin_.open(config_.admin_listen); !opened) {
@@ -245,6 +248,11 @@ class daemon_process : public event_sink {
     for (const auto& s : shards_) s->broadcast(shared);
   }
 
+  /// On the thread of the keys; they are there before the first client.
+  void use_keys(const key_source::keys& keys) {
+    for (const auto& s : shards_) s->use_keys(keys);
+  }
+
   asio::awaitable<void> pause(std::chrono::milliseconds delay) {
     boost::system::error_code ignored;
     timer_.expires_after(delay);
@@ -299,6 +307,7 @@ class daemon_process : public event_sink {
   listener admin_;
   reader reader_;
   maintenance maintenance_;
+  key_source keys_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
   std::size_t next_shard_ = 0;

@@ -322,10 +322,11 @@ result<loaded_config> load_config(const std::string& file,
 }
 
 result<void> check_serving(const config& c) {
-  if (c.mode == auth_mode::rls && c.tokens.secrets.empty()) {
+  if (c.mode == auth_mode::rls && c.tokens.secrets.empty() && c.jwks.empty()) {
     return invalid(
         "auth.jwt_secret is not set; put the secret that signs your tokens into "
-        "PGCAST_JWT_SECRET, PGCAST_JWT_SECRET_FILE or the configuration file");
+        "PGCAST_JWT_SECRET, PGCAST_JWT_SECRET_FILE or the configuration file, or name the public "
+        "keys of their issuer with auth.jwks (PGCAST_JWKS)");
   }
   const auto clients = parse_listen(c.listen);
   if (c.mode == auth_mode::off && (!clients || !clients->is_loopback())) {

@@ -52,7 +52,8 @@ struct config {
   std::vector<std::string> trusted_proxies;
   std::chrono::milliseconds drain{5'000};
   auth_mode mode = auth_mode::rls;
-  token_rules tokens;  ///< secrets, roles, api keys
+  token_rules tokens;  ///< secrets, roles, api keys; keys: what `jwks` has now
+  std::string jwks;    ///< path or URL of the public keys, "" = none
   std::chrono::milliseconds auth_cache{30'000};
   std::chrono::seconds retention{86'400};
   std::size_t outbox_warn_bytes = std::size_t{10} << 30;
@@ -82,8 +83,8 @@ struct loaded_config {
 result<loaded_config> load_config(const std::string& file,
                                   const std::map<std::string, std::string>& flags);
 
-/// config_invalid with the remedy when `mode` is rls and there is no secret, or when `mode` is off
-/// and the listener is not loopback.
+/// config_invalid with the remedy when `mode` is rls and nothing verifies tokens, or when `mode` is
+/// off and the listener is not loopback.
 result<void> check_serving(const config& c);
 
 /// One key of the configuration. The table drives loading, `pgcast config` and docs/config.md.

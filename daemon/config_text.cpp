@@ -1,5 +1,8 @@
 #include "daemon/config_text.hpp"
 
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
 #include <libpq-fe.h>
 
 #include <array>
@@ -174,6 +177,21 @@ bool is_origin(std::string_view text) {
   if (colon == std::string_view::npos || colon == 0) return false;
   const auto authority = text.substr(colon + 3);
   return !authority.empty() && authority.find_first_of("/?#@* ") == std::string_view::npos;
+}
+
+bool is_loopback_name(std::string_view host) {
+  if (host == "localhost" || host.ends_with(".localhost") || host == "[::1]") return true;
+  const auto address = boost::urls::parse_ipv4_address({host.data(), host.size()});
+  return address && address->is_loopback();  // "127.example.com" is somebody's name
+}
+
+bool is_key_set_url(std::string_view text) {
+  const auto url = boost::urls::parse_uri({text.data(), text.size()});
+  if (!url || url->encoded_host().empty() || url->has_userinfo()) return false;
+  if (url->scheme_id() == boost::urls::scheme::https) return true;
+  const auto host = url->encoded_host();
+  return url->scheme_id() == boost::urls::scheme::http &&
+         is_loopback_name({host.data(), host.size()});
 }
 
 std::string format_connection_string(const std::string& text) {

@@ -44,6 +44,12 @@ bool is_network(std::string_view text);
 /// "*" or scheme://host[:port], as browsers send it.
 bool is_origin(std::string_view text);
 
+/// "localhost", "127.0.0.1", "[::1]": this machine alone, as the host of a URL.
+bool is_loopback_name(std::string_view host);
+
+/// https://..., or http:// with a loopback name; a password in it would be shown.
+bool is_key_set_url(std::string_view text);
+
 /// True when libpq understands the connection string or URI.
 bool is_connection_string(const std::string& text);
 

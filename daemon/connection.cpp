@@ -45,7 +45,7 @@ void connection::start(std::string early) {
 /// waits for it is bounded.
 bool connection::must_pause_input() const {
   return queue_.bytes() > services_.settings.limits.queue_bytes ||
-         *running_joins_ >= k_running_joins;
+         *running_joins_ >= k_running_joins || is_key_wanted_;
 }
 
 void connection::wait_for_input() {
@@ -259,7 +259,7 @@ void connection::tick(clock::time_point now, wall_time wall) {
   }
   for (std::size_t i = 0; i < channels_.size();) {
     if (channels_[i]->who().expires_at > wall) {
-      channels_[i++]->tick();
+      channels_[i++]->tick(wall);
       continue;
     }
     const auto expired = channels_[i];

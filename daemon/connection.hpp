@@ -81,6 +81,9 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void on_broadcast(channel& c, const client_message& m);
   void on_presence(channel& c, const client_message& m);
   void on_access_token(channel& c, const client_message& m);
+  std::optional<std::string> fallback_of(const join_request& request, const claims& who) const;
+  bool waits_for_key(std::string_view token, const client_message& m);
+  boost::asio::awaitable<void> find_key(std::string kid, client_message m);
   void reply(const client_message& m, std::string_view status, std::string_view response_json);
   void reply_error(const client_message& m, const error& e);
   channel* find(std::string_view wire_topic);
@@ -109,6 +112,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_pinged_ = false;
   bool has_news_ = false;         ///< something was sent since the last ping_for_places()
   bool is_input_paused_ = false;  ///< its answers or joins wait: nothing more is read from it
+  bool is_key_wanted_ = false;    ///< the key of a token is looked for
   std::uint32_t next_feed_ = 1;
   claims who_;
   allowance presence_pace_;

@@ -3,11 +3,17 @@
 #include "protocol/error_reply.hpp"
 #include "protocol/json_document.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <exception>
 #include <string>
 
 // What clients say: join, leave, broadcast, token.
 
 namespace pgcast {
+namespace asio = boost::asio;
 namespace {
 
 constexpr std::string_view k_topic_prefix = "realtime:";
@@ -79,6 +85,7 @@ void connection::on_join(const client_message& m) {
   if (!m.topic.starts_with(k_topic_prefix)) return reply_error(m, unmatched_topic());
   auto request = parse_join(m.payload);
   if (!request) request = join_request{};
+  if (waits_for_key(request->access_token, m)) return;
   auto name = parse_topic(std::string_view{m.topic}.substr(k_topic_prefix.size()));
   if (!name) {
     metrics().joins[join_outcome::malformed].add();
@@ -123,6 +130,9 @@ void connection::on_join(const client_message& m) {
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
+  if (auto why = fallback_of(*request, channels_.back()->who())) {
+    channels_.back()->note_fallback(*std::move(why));
+  }
   auto place = key_of(*channels_.back(), *request);
   channels_.back()->join(*std::move(request), *std::move(bindings), m.ref, running_joins_,
                          std::move(place));
@@ -192,7 +202,7 @@ void connection::on_presence(channel& c, const client_message& m) {
 void connection::on_access_token(channel& c, const client_message& m) {
   const auto token = read_access_token(m.payload);
   if (token.empty() || token.starts_with("sb_")) return;
-  if (services_.settings.mode == auth_mode::off) return;
+  if (services_.settings.mode == auth_mode::off || waits_for_key(token, m)) return;
   const auto& tokens = services_.settings.tokens;
   const auto now = std::chrono::system_clock::now();
   auto verified = verify_token(token, tokens, now);
@@ -200,6 +210,41 @@ void connection::on_access_token(channel& c, const client_message& m) {
   c.tell({"system", "error", "", verified.error().detail});
   c.push_end("phx_error", "{}");
   remove(c, departure::left);
+}
+
+/// Why a join has the rights of the connection, where those are nobody's own: row-level security
+/// then shows less than an app may expect. The key of a back end is used as it is meant to be.
+std::optional<std::string> connection::fallback_of(const join_request& request,
+                                                   const claims& who) const {
+  const bool is_somebody = !who.sub.empty() || who.role == "service_role";
+  if (is_somebody || services_.settings.mode == auth_mode::off) return std::nullopt;
+  if (request.access_token.empty()) return "the join carried no access_token";
+  if (who.json != who_.json) return std::nullopt;
+  return "the join carried the connection's key as access_token";
+}
+
+/// True if the key of the token must be looked for first: `m` is handled again when that is done,
+/// and nothing that the client says meanwhile overtakes it.
+bool connection::waits_for_key(std::string_view token, const client_message& m) {
+  if (is_key_wanted_ || services_.settings.mode == auth_mode::off) return false;
+  auto kid = unknown_key_of(token, services_.settings.tokens);
+  if (!kid) return false;
+  is_key_wanted_ = true;
+  asio::co_spawn(services_.executor, find_key(*std::move(kid), m),
+                 [self = shared_from_this()](std::exception_ptr failed) {
+                   if (!failed) return;
+                   spdlog::critical("a client is dropped: looking for its token's key failed");
+                   self->end();
+                 });
+  return true;
+}
+
+asio::awaitable<void> connection::find_key(std::string kid, client_message m) {
+  const auto alive = shared_from_this();
+  co_await services_.keys.look_for(std::move(kid));
+  if (!is_closed() && !is_closing_) on_client_message(m);
+  is_key_wanted_ = false;
+  resume_input();
 }
 
 void connection::reply(const client_message& m, std::string_view status,

@@ -1,5 +1,6 @@
 #include "daemon/handshake.hpp"
 
+#include "daemon/config_text.hpp"
 #include "protocol/frame.hpp"
 
 #include <boost/beast/http/field.hpp>
@@ -28,12 +29,6 @@ std::string_view header(const http_request& r, std::string_view name) {
 std::string_view host_name(std::string_view host_and_port) {
   if (host_and_port.starts_with('[')) return host_and_port.substr(0, host_and_port.find(']') + 1);
   return host_and_port.substr(0, host_and_port.find(':'));
-}
-
-bool is_loopback_name(std::string_view host) {
-  if (host == "localhost" || host.ends_with(".localhost") || host == "[::1]") return true;
-  const auto address = boost::urls::parse_ipv4_address({host.data(), host.size()});
-  return address && address->is_loopback();  // "127.example.com" is somebody's name
 }
 
 refused_request no_token(const error& e) {
@@ -98,6 +93,17 @@ std::optional<refused_request> check_origin(const http_request& r, const config&
                          "this origin is not in server.allowed_origins", errc::origin_refused};
 }
 
+std::string token_of(const http_request& r, const request_target& t) {
+  const auto bearer = header(r, "Authorization");
+  if (bearer.size() > 7 && boost::beast::iequals({bearer.data(), 7}, "Bearer ")) {
+    return std::string(bearer.substr(7));
+  }
+  std::string token = t.parameter("apikey").value_or("");
+  if (token.empty()) token = header(r, "x-api-key");
+  if (token.empty()) token = header(r, "apikey");
+  return token;
+}
+
 boost::system::result<claims, refused_request> identify(const http_request& r,
                                                         const request_target& t, const config& c,
                                                         wall_time now) {
@@ -107,15 +113,7 @@ boost::system::result<claims, refused_request> identify(const http_request& r,
     everyone.json = everyone.class_key = "{}";
     return everyone;
   }
-  std::string token = t.parameter("apikey").value_or("");
-  if (token.empty()) token = header(r, "x-api-key");
-  if (token.empty()) token = header(r, "apikey");
-  const auto bearer = header(r, "Authorization");
-  if (bearer.size() > 7 && boost::beast::iequals({bearer.data(), 7}, "Bearer ")) {
-    token = bearer.substr(7);
-  }
-  if (token.empty()) return no_token({errc::token_missing, "API key is missing"});
-  auto who = verify_token(token, c.tokens, now);
+  auto who = verify_token(token_of(r, t), c.tokens, now);
   if (!who) return no_token(who.error());
   return *std::move(who);
 }

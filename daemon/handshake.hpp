@@ -54,6 +54,9 @@ std::optional<refused_request> check_host(const http_request& r, const config& c
 /// Origin is fine: no browser.
 std::optional<refused_request> check_origin(const http_request& r, const config& c);
 
+/// The token or key that a request carries, "" without one.
+std::string token_of(const http_request& r, const request_target& t);
+
 /// Whose request it is: `apikey` of query or header, `x-api-key`, or a bearer token.
 boost::system::result<claims, refused_request> identify(const http_request& r,
                                                         const request_target& t, const config& c,

@@ -18,6 +18,14 @@ bool is_websocket_path(std::string_view path) {
   return path == "/realtime/v1/websocket" || path == "/socket/websocket";
 }
 
+/// A token whose key is not known yet waits until it has been looked for.
+asio::awaitable<void> find_key(shard_services& services, const http_request& r,
+                               const request_target& target) {
+  if (services.settings.mode == auth_mode::off) co_return;
+  auto kid = unknown_key_of(token_of(r, target), services.settings.tokens);
+  if (kid) co_await services.keys.look_for(std::move(*kid));
+}
+
 http_response nothing_here(const http_request& r, std::string_view hint) {
   return answer_problem(r, http::status::not_found, "not_found", "there is nothing here", hint);
 }
@@ -103,6 +111,7 @@ asio::awaitable<void> serve_http(shard_services& services, client_socket::stream
       co_await refuse(client, std::move(why));
       co_return;
     }
+    co_await find_key(services, request, *target);
     if (is_broadcast_path(*target)) {
       co_await serve_broadcast(services, client, *target);
       continue;

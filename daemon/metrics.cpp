@@ -54,6 +54,7 @@ constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", 
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_sources[] = {"client", "http"};
 constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};
+constexpr std::string_view k_loads[] = {"ok", "failed"};
 constexpr std::string_view k_verdicts[] = {"parked", "closed"};
 constexpr std::string_view k_decisions[] = {"cache", "database"};
 constexpr std::string_view k_polls[] = {"doorbell",       "safety",    "busy",
@@ -72,6 +73,9 @@ const std::vector<metric>& all_metrics() {
              k_refusals, &set::handshakes_refused),
       level("pgcast_channels", "Channels joined now.", &set::channels),
       family("pgcast_joins_total", "Joins answered, by result.", "result", k_joins, &set::joins),
+      level("pgcast_token_keys", "Keys of auth.jwks that verify tokens.", &set::token_keys),
+      family("pgcast_key_loads_total", "Reads of auth.jwks after the start, by result.", "result",
+             k_loads, &set::key_loads),
       count("pgcast_messages_received_total", "Messages that clients sent.",
             &set::messages_received),
       count("pgcast_messages_malformed_total", "Messages of clients that could not be read.",

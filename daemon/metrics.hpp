@@ -56,6 +56,7 @@ enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
 enum class place_outcome { held, resumed, expired };
+enum class load_outcome { ok, failed };
 enum class start_over_reason { new_history, dropped };
 enum class resume_outcome { ok, cursor_invalid, cursor_foreign, cursor_too_old, cursor_ahead };
 
@@ -77,6 +78,8 @@ struct metric_set {
   counter_family<refusal, 9> handshakes_refused;
   gauge channels;
   counter_family<join_outcome, 5> joins;
+  gauge token_keys;
+  counter_family<load_outcome, 2> key_loads;
   counter messages_received;
   counter messages_malformed;
   counter events_read;

@@ -174,6 +174,13 @@ bool parse_api_keys(std::string_view text, config& c) {
   return true;
 }
 
+bool parse_jwks(std::string_view text, config& c) {
+  const bool is_url = text.find("://") != std::string_view::npos;
+  if (is_url && !is_key_set_url(text)) return false;
+  c.jwks = text;
+  return true;
+}
+
 std::string format_secrets(const config& c) {
   return format_list(std::vector<std::string>(c.tokens.secrets.size(), "***"));
 }
@@ -232,14 +239,17 @@ void add_server(std::vector<setting>& all) {
 void add_auth(std::vector<setting>& all) {
   all.push_back(secret(make_setting(
       {"auth.jwt_secret", "PGCAST_JWT_SECRET",
-       "signs the clients' tokens (HS256, HS384, HS512); without one the daemon refuses to start"},
+       "signs the clients' tokens (HS256, HS384, HS512); without it and auth.jwks the daemon "
+       "refuses to start"},
       "one secret, or two with a comma between them during a rotation", parse_secrets,
       format_secrets)));
   all.push_back(make_setting(
-      {"auth.jwks", "PGCAST_JWKS", "reserved for public keys; refused by this version"},
-      "nothing yet: this version knows only auth.jwt_secret (HS256, HS384, HS512)",
-      [](std::string_view text, config&) { return text.empty(); },
-      [](const config&) { return ""; }));
+      {"auth.jwks", "PGCAST_JWKS",
+       "a JSON Web Key Set that verifies tokens (RS, PS, ES, EdDSA), taken anew when it changes"},
+      "the path of a file, or an https:// URL without a password in it (http:// for a server on "
+      "this "
+      "machine)",
+      parse_jwks, [](const config& c) { return c.jwks; }));
   all.push_back(choice(
       {"auth.mode", "",
        "rls: tokens and row-level security; off: everybody is "

@@ -51,7 +51,8 @@ void die_on_failure(std::exception_ptr failed) {
 }  // namespace
 
 shard::shard(const config& c, const relay_description& description, siblings others)
-    : work_(context_.get_executor()),
+    : settings_(c),
+      work_(context_.get_executor()),
       pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
       deciding_(context_.get_executor(), c.database_url, 1),
       streams_(context_.get_executor(), c.database_url, 1),
@@ -65,7 +66,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       board_(context_.get_executor(), topics_),
       others_(std::move(others)),
       services_{context_.get_executor(),
-                c,
+                settings_,
                 description,
                 topics_,
                 policies_,
@@ -77,6 +78,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 others_.held,
                 places_,
                 board_,
+                others_.keys,
                 others_.broadcast,
                 others_.announce,
                 {},
@@ -219,6 +221,10 @@ void shard::start_over() {
     streams_.renew();
     for (const auto& c : connections_) c->start_over();
   });
+}
+
+void shard::use_keys(key_source::keys keys) {
+  asio::post(context_, [this, keys = std::move(keys)] { settings_.tokens.keys = keys; });
 }
 
 void shard::suspect_source() {

@@ -28,6 +28,7 @@ class shard {
     /// The shard of all clients with that id: there they find their places.
     std::function<shard&(const std::string& client_id)> home_of;
     const hold_up& held;
+    key_source& keys;
   };
   shard(const config& c, const relay_description& description, siblings others);
   ~shard();
@@ -44,6 +45,8 @@ class shard {
   void broadcast(std::shared_ptr<const client_broadcast> b);
   void announce(std::shared_ptr<const presence_change> change);
   void start_over();
+  /// Tokens are verified with these from now on.
+  void use_keys(key_source::keys keys);
   /// The source was lost: for a while statements that wait for long are taken for lost as well.
   void suspect_source();
   /// A `system` message to all channels that carry rows; its texts are constants.
@@ -73,6 +76,7 @@ class shard {
   boost::asio::awaitable<void> tick();
   void flush();
 
+  config settings_;  ///< the shard's own: what changes live changes on its thread
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   queue_pressure pressure_;

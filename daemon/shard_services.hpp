@@ -4,6 +4,7 @@
 #include "daemon/channel_policy.hpp"
 #include "daemon/config.hpp"
 #include "daemon/hub.hpp"
+#include "daemon/key_source.hpp"
 #include "daemon/message_store.hpp"
 #include "daemon/presence_board.hpp"
 #include "daemon/replay.hpp"
@@ -71,6 +72,7 @@ struct shard_services {
   const hold_up& held;
   held_places& places;
   presence_board& board;
+  key_source& keys;
   /// A client's broadcast on its way to the hubs of all shards.
   std::function<void(client_broadcast)> broadcast;
   /// A change of who is present on its way to the boards of all shards.

@@ -212,7 +212,7 @@ std::optional<std::string> unknown_key_of(std::string_view token, const token_ru
   if (!header || header->algorithm == nullptr || !header->kid) return std::nullopt;
   const bool is_mac = header->algorithm->kind == signature_algorithm::family::hmac;
   if (is_mac && !rules.secrets.empty()) return std::nullopt;
-  if (rules.keys->has(*header->algorithm, *header->kid)) return std::nullopt;
+  if (rules.keys->has(*header->kid)) return std::nullopt;
   return std::move(header->kid);
 }
 

@@ -45,8 +45,8 @@ struct token_rules {
 /// sentence of Supabase Realtime for that case, never a part of the token. Pure: `now` is given.
 result<claims> verify_token(std::string_view token, const token_rules& rules, wall_time now);
 
-/// The `kid` that the token names and the key set lacks, so that verify_token() can only fail with
-/// token_key_unknown; nothing for all other tokens. Cheap: nothing is verified.
+/// The `kid` that the token names and the key set lacks, so that verify_token() can only fail as
+/// long as it does; nothing for all other tokens. Cheap: nothing is verified.
 std::optional<std::string> unknown_key_of(std::string_view token, const token_rules& rules);
 
 /// Signs `claims_json` with HS256.

@@ -84,6 +84,8 @@ std::string_view text_code(errc code) {
       return "query_failed";
     case errc::address_unusable:
       return "address_unusable";
+    case errc::keys_unreachable:
+      return "keys_unreachable";
   }
   return "unknown";
 }

@@ -55,6 +55,7 @@ enum class errc {
   not_installed = 63,
   query_failed = 64,
   address_unusable = 65,
+  keys_unreachable = 66,
 };
 
 /// The stable text code of `code`, as clients, logs and metrics see it ("cursor_too_old").

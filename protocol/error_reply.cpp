@@ -21,8 +21,9 @@ std::string_view word_of(errc code) {
     case errc::topic_missing:
       return "TopicNameRequired: ";
     case errc::token_bad_signature:
-    case errc::token_key_unknown:
       return "JwtSignatureError: ";
+    case errc::token_key_unknown:
+      return "JwtSignerError: ";
     case errc::token_malformed:
       return "MalformedJWT: ";
     case errc::token_missing:

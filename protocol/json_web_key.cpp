@@ -146,7 +146,12 @@ bool json_web_key_set::web_key::has_signed(const signature_algorithm& by, std::s
   return is_good_mac(by, std::get<std::string>(key), text, signature);
 }
 
-bool json_web_key_set::has(const signature_algorithm& by, std::string_view kid) const {
+bool json_web_key_set::has(std::string_view kid) const {
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [&](const web_key& key) { return key.kid == kid; });
+}
+
+bool json_web_key_set::has_for(const signature_algorithm& by, std::string_view kid) const {
   return std::any_of(keys_.begin(), keys_.end(),
                      [&](const web_key& key) { return key.is_named(by, kid); });
 }
@@ -155,7 +160,7 @@ json_web_key_set::verdict json_web_key_set::verify(const signature_algorithm& by
                                                    const std::optional<std::string>& kid,
                                                    std::string_view text,
                                                    std::string_view signature) const {
-  if (kid && !has(by, *kid)) return verdict::unknown_key;
+  if (kid && !has_for(by, *kid)) return verdict::unknown_key;
   int tries = k_tries;
   for (const auto& key : keys_) {
     const bool is_candidate = (!kid || key.is_named(by, *kid)) && key.goes_with(by);

@@ -29,12 +29,11 @@ class json_web_key_set {
   enum class verdict { good, bad, unknown_key };
 
   /// With a `kid` only keys of that name count (several may have it), without one the first 8 that
-  /// go with the algorithm. unknown_key: has() does not know the name.
+  /// go with the algorithm. unknown_key: none has that name (for HS256 to HS512: no secret has).
   verdict verify(const signature_algorithm& by, const std::optional<std::string>& kid,
                  std::string_view text, std::string_view signature) const;
 
-  /// True if a key has that name: for HS256 to HS512 a secret, for all others a public key.
-  bool has(const signature_algorithm& by, std::string_view kid) const;
+  bool has(std::string_view kid) const;
 
   std::size_t size() const { return keys_.size(); }
   /// "2 RSA, 1 Ed25519", for operators.
@@ -57,6 +56,7 @@ class json_web_key_set {
   struct raw_key;
 
   void add(const raw_key& raw);
+  bool has_for(const signature_algorithm& by, std::string_view kid) const;
 
   std::vector<web_key> keys_;
   std::vector<std::string> objections_;

@@ -3,7 +3,8 @@
 # Part of ./dev, which reads it.
 
 build_packages="g++ cmake ninja-build ccache pkg-config libboost1.81-dev libsimdjson-dev
-  libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libpq-dev libssl-dev libsystemd-dev
+  libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev libpq-dev libssl-dev
+  libcurl4-openssl-dev libsystemd-dev
   zlib1g-dev libre2-dev libgtest-dev libgmock-dev"
 
 # Why a package is wanted, for the one line that announces it.

@@ -283,9 +283,11 @@ TEST_F(Config, BadInput_IsOneSentenceWithLineAndRemedy) {
        "between them during a rotation"},
       {"[auth]\njwt_secret = \"a\"\njwt_secret_file = \"b\"",
        "pgcast.toml:3: auth.jwt_secret and auth.jwt_secret_file are both set; keep one of them"},
-      {"[auth]\njwks = \"/etc/keys.json\"",
-       "pgcast.toml:2: auth.jwks = \"/etc/keys.json\" is not accepted; it takes nothing yet: this "
-       "version knows only auth.jwt_secret (HS256, HS384, HS512)"},
+      {"[auth]\njwks = \"http://keys.example/set\"",
+       "pgcast.toml:2: auth.jwks = \"http://keys.example/set\" is not accepted; it takes the path "
+       "of "
+       "a file, or an https:// URL without a password in it (http:// for a server on this "
+       "machine)"},
       {"[auth]\nroles = \"\"", "auth.roles is empty; name at least one role"},
       {"[auth]\napi_keys = \"sb_x=boss\"",
        "auth.api_keys names the role \"boss\", which is not in auth.roles; add it there or use one "
@@ -332,9 +334,30 @@ TEST_F(Config, BadValueInFile_IsRefusedAlsoWhenOverridden) {
   EXPECT_THAT(sentence("[server]\ndrain = 5"), StartsWith("pgcast.toml:2: server.drain"));
 }
 
+TEST_F(Config, KeySet_IsAFileOrATrustworthyUrl) {
+  const auto is_taken = [&](const std::string& location) {
+    const auto loaded = load_config(write("[auth]\njwks = \"" + location + "\""), {});
+    EXPECT_TRUE(!loaded || loaded->values.jwks == location);
+    return loaded.has_value();
+  };
+  for (const auto* good : {"/etc/pgcast/keys.json", "keys.json", "https://id.example/jwks?v=1",
+                           "https://id.example:8443/certs", "http://localhost:9999/jwks",
+                           "http://127.0.0.1:80/", "http://[::1]/jwks", ""}) {
+    EXPECT_TRUE(is_taken(good)) << good;
+  }
+  for (const auto* bad :
+       {"http://id.example/jwks", "http://127.0.0.1.example/", "ftp://localhost/k", "https://",
+        "https://user:word@id.example/", "file:///etc/keys.json", "https://id.example/a b"}) {
+    EXPECT_FALSE(is_taken(bad)) << bad;
+  }
+}
+
 TEST_F(Config, Serving_NeedsSecretOrLoopback) {
   config c = default_config();
   EXPECT_THAT(check_serving(c).error().detail, StartsWith("auth.jwt_secret is not set; put"));
+  c.jwks = "/etc/keys.json";
+  EXPECT_TRUE(check_serving(c)) << "public keys are enough";
+  c.jwks = "";
   c.tokens.secrets = {"s"};
   EXPECT_TRUE(check_serving(c));
   c.mode = auth_mode::off;
