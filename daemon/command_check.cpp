@@ -16,7 +16,7 @@ namespace pgcast {
 namespace {
 
 /// What deploy/sql installs.
-constexpr auto k_schema_version = "2";
+constexpr auto k_schema_version = "3";
 constexpr auto k_doorbell = "8099551725049085953";  ///< advisory key of sleeping daemons
 
 /// Collects and prints what was found, one line each.

@@ -1,8 +1,9 @@
--- pgcast, part 1 of 4: the schema and its tables.
+-- pgcast, part 1 of 6: the schema and its tables.
 --
 -- `pgcast install` runs all parts in one transaction, as the owner of the relayed tables (no
 -- superuser needed). Every part can be run again at any time: what exists already is left alone and
--- not locked. All objects are in the schema pgcast, except the triggers on the relayed tables.
+-- not locked. All objects are in the schema pgcast, except the triggers on the relayed tables and
+-- the schema realtime (part 5).
 --
 -- Advisory keys are 'pgcast' and a number: 8099551725049085953 is the doorbell (part 2),
 -- 8099551725049085954 is held by whoever changes anything here (install, attach, maintain),
@@ -31,8 +32,8 @@ BEGIN
   IF to_regclass('pgcast.meta') IS NOT NULL THEN
     SELECT max(schema_version) INTO installed FROM pgcast.meta;
   END IF;
-  IF installed > 2 THEN
-    RAISE EXCEPTION 'schema pgcast has version %, this program knows up to 2: use the newer pgcast',
+  IF installed > 3 THEN
+    RAISE EXCEPTION 'schema pgcast has version %, this program knows up to 3: use the newer pgcast',
       installed USING ERRCODE = 'feature_not_supported';
   END IF;
 END $$;
@@ -94,7 +95,7 @@ CREATE TABLE IF NOT EXISTS pgcast.relation (
   PRIMARY KEY (schema_name, table_name)
 );
 
--- One row per changed row. Written by the triggers of part 2 only. There is no primary key: nothing looks
+-- One row per changed row or broadcast. Written by the triggers of parts 2 and 5 only. There is no primary key: nothing looks
 -- a row up by its id alone, and the index would cost every write.
 DO $$
 BEGIN
@@ -109,7 +110,7 @@ BEGIN
     at timestamptz NOT NULL DEFAULT statement_timestamp(),
     schema_name text NOT NULL,
     table_name text NOT NULL,
-    operation "char" NOT NULL,  -- I, U, D or T (TRUNCATE)
+    operation "char" NOT NULL,  -- I, U, D, T (TRUNCATE) or B (broadcast, part 5)
     session_id text,            -- keys: the row's own, for D those of the deleted row
     old_session_id text,        -- old keys: only where an UPDATE changed them
     campaign text,

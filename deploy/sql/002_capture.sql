@@ -1,4 +1,4 @@
--- pgcast, part 2 of 4: the triggers.
+-- pgcast, part 2 of 6: the triggers.
 
 -- Text of one column of any row, for rows that jsonb cannot hold; null when there is none.
 CREATE OR REPLACE FUNCTION pgcast.plain_key(whole record, column_name text) RETURNS text
@@ -196,6 +196,20 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- Rings the doorbell if a reader sleeps, as capture() does, for what is written rarely.
+CREATE OR REPLACE FUNCTION pgcast.ring() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (CASE WHEN pg_try_advisory_lock(8099551725049085953)
+           THEN NOT pg_advisory_unlock(8099551725049085953)
+           ELSE pg_notification_queue_usage() < 0.5
+                AND current_setting('max_prepared_transactions') = '0' END) THEN
+    NOTIFY pgcast;
+  END IF;
+END $$;
+
 -- Writes the outbox row of an INSERT that jsonb cannot hold, and rings.
 CREATE OR REPLACE FUNCTION pgcast.capture_plain_insert(in_schema text, in_table text,
                                                        session_column text, whole record)
@@ -207,12 +221,7 @@ BEGIN
   INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, record)
   VALUES (in_schema, in_table, 'I', pgcast.plain_key(whole, session_column),
           pgcast.plain_record(whole));
-  IF (CASE WHEN pg_try_advisory_lock(8099551725049085953)
-           THEN NOT pg_advisory_unlock(8099551725049085953)
-           ELSE pg_notification_queue_usage() < 0.5
-                AND current_setting('max_prepared_transactions') = '0' END) THEN
-    NOTIFY pgcast;
-  END IF;
+  PERFORM pgcast.ring();
 END $$;
 
 -- What capture() does, for INSERTs into ordinary tables that have a session at most and that are not

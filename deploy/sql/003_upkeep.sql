@@ -1,4 +1,4 @@
--- pgcast, part 3 of 4: what the daemon calls.
+-- pgcast, part 3 of 6: what the daemon calls.
 
 -- A phone number as it is compared: separators and brackets dropped, a leading 00 becomes +.
 -- What is then not digits with an optional + is no number and is returned unchanged.
@@ -28,6 +28,23 @@ BEGIN
   END IF;
 END $$;
 
+-- Whether a daemon is connected to this database: its sessions hold a key in shared mode.
+CREATE OR REPLACE FUNCTION pgcast.has_daemon() RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN CASE WHEN pg_try_advisory_lock(8099551725049085955)
+              THEN NOT pg_advisory_unlock(8099551725049085955)
+              ELSE EXISTS (  -- or is it only another writer that looks just now?
+                SELECT FROM pg_locks l
+                WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' AND l.granted
+                  AND l.objsubid = 1
+                  AND l.database = (SELECT d.oid FROM pg_database d
+                                    WHERE d.datname = current_database())
+                  AND (l.classid::bigint << 32) + l.objid::bigint = 8099551725049085955) END;
+END $$;
+
 -- Bounds the outbox while no daemon is there: leaves a row out when nobody can ask for it any more.
 --
 -- A trigger of the DEFAULT partition alone, where rows go only on days for which nobody has made a
@@ -49,13 +66,7 @@ BEGIN
   IF coalesce(pg_sequence_last_value('pgcast.paused_at'), 0) <= wanted_until THEN
     PERFORM setval('pgcast.paused_at', at);
   END IF;
-  IF (CASE WHEN pg_try_advisory_lock(8099551725049085955)
-           THEN pg_advisory_unlock(8099551725049085955)
-           ELSE NOT EXISTS (  -- or is it only another writer that looks just now?
-            SELECT FROM pg_locks l
-            WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' AND l.granted AND l.objsubid = 1
-              AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND (l.classid::bigint << 32) + l.objid::bigint = 8099551725049085955) END) THEN
+  IF NOT pgcast.has_daemon() THEN
     RETURN NULL;
   END IF;
   RETURN NEW;
@@ -146,8 +157,9 @@ $$;
 
 -- Keeps the outbox to what can be resumed: says until when rows are wanted, makes partitions ahead,
 -- deletes from the DEFAULT partition (at most 100,000 rows a call) and drops partitions that hold
--- only rows older than `retention`. Never waits long and never fails for a lock: the next call tries
--- again. `stray` counts rows in the DEFAULT partition, up to 100,000; it should be 0.
+-- only rows older than `retention`; then looks after realtime.messages (part 5). Never waits long
+-- and never fails for a lock: the next call tries again. `stray` counts rows in the DEFAULT
+-- partition, up to 100,000; it should be 0.
 --
 -- A partition is first declared expired and dropped by a call at least a minute later. Dropping does
 -- not obey snapshots: a reader that has taken its snapshot but not yet opened the partitions would
@@ -219,6 +231,7 @@ BEGIN
       UPDATE pgcast.upkeep SET expired_at = clock_timestamp();
     END IF;
   END LOOP;
+  PERFORM pgcast.maintain_messages();
 END $$;
 
 -- Which server this is, and the first transaction id that crash recovery handed out anew.

@@ -1,13 +1,13 @@
--- pgcast, part 4 of 4: first rows, triggers on the tables, privileges.
+-- pgcast, part 4 of 6: first rows, triggers on the tables.
 
 INSERT INTO pgcast.meta (schema_version, epoch, cursor_key, system_identifier, timeline)
-SELECT 2, pgcast.random_epoch(),
+SELECT 3, pgcast.random_epoch(),
        sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
               || uuid_send(gen_random_uuid())),
        s.system_identifier, s.timeline
 FROM pgcast.server_state() s
 WHERE NOT EXISTS (SELECT FROM pgcast.meta);
-UPDATE pgcast.meta SET schema_version = 2 WHERE schema_version <> 2;
+UPDATE pgcast.meta SET schema_version = 3 WHERE schema_version <> 3;
 INSERT INTO pgcast.upkeep DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 DO $$
@@ -65,26 +65,4 @@ BEGIN
     RAISE NOTICE 'pgcast: no such table, not relayed: %', array_to_string(missing, ', ')
       USING HINT = 'Create the missing tables, then run pgcast install again.';
   END IF;
-END $$;
-
--- Only the owner, and who the owner grants it to, reads the outbox. A trigger function needs no
--- privilege when it fires, so writes of any role are captured.
-REVOKE ALL ON SCHEMA pgcast FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM PUBLIC;
-
-DO $$  -- default privileges of the database may have granted more than PUBLIC has
-DECLARE
-  api_role text;
-BEGIN
-  FOR api_role IN
-    SELECT quote_ident(rolname) FROM pg_roles
-    WHERE rolname IN ('anon', 'authenticated', 'service_role', 'authenticator')
-  LOOP
-    EXECUTE 'REVOKE ALL ON SCHEMA pgcast FROM ' || api_role;
-    EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM ' || api_role;
-    EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM ' || api_role;
-    EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM ' || api_role;
-  END LOOP;
 END $$;

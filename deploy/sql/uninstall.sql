@@ -1,4 +1,5 @@
--- Removes pgcast from a database: its triggers and the schema pgcast with all that is in it.
+-- Removes pgcast from a database: its triggers, the schema pgcast with all that is in it, and the
+-- schema realtime if pgcast has made it and nothing else depends on it.
 -- Runs in one transaction, also where nothing is installed. lock_not_available, and nothing
 -- changed, when a relayed table is in use by a long transaction.
 
@@ -22,4 +23,34 @@ BEGIN
   END IF;
 END $$;
 
+-- A trigger on somebody else's realtime.messages goes with its function below.
+DO $$
+DECLARE
+  messages regclass := to_regclass('realtime.messages');
+  function regprocedure;
+BEGIN
+  IF to_regprocedure('pgcast.owns_realtime()') IS NULL THEN
+    RETURN;
+  END IF;
+  IF messages IS NOT NULL AND has_table_privilege(messages, 'UPDATE') THEN
+    PERFORM pgcast.lock_tables(ARRAY[messages], 'ACCESS EXCLUSIVE');
+  END IF;
+  IF NOT pgcast.owns_realtime() THEN
+    RETURN;
+  END IF;
+  DROP TABLE IF EXISTS realtime.messages;
+  FOR function IN
+    SELECT p.oid FROM pg_proc p
+    WHERE p.pronamespace = 'realtime'::regnamespace
+      AND p.proname IN ('topic', 'send', 'send_binary', 'broadcast_changes')
+  LOOP
+    EXECUTE format('DROP FUNCTION %s', function);
+  END LOOP;
+  DROP SCHEMA realtime;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+  SET LOCAL client_min_messages = notice;
+  RAISE NOTICE 'pgcast: the schema realtime stays, something of yours depends on it: %', SQLERRM;
+END $$;
+
+SET LOCAL client_min_messages = warning;
 DROP SCHEMA IF EXISTS pgcast CASCADE;

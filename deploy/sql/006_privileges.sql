@@ -1,0 +1,23 @@
+-- pgcast, part 6 of 6: privileges.
+
+-- Only the owner, and who the owner grants it to, reads the outbox. A trigger function needs no
+-- privilege when it fires, so writes of any role are captured.
+REVOKE ALL ON SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM PUBLIC;
+
+DO $$  -- default privileges of the database may have granted more than PUBLIC has
+DECLARE
+  api_role text;
+BEGIN
+  FOR api_role IN
+    SELECT quote_ident(rolname) FROM pg_roles
+    WHERE rolname IN ('anon', 'authenticated', 'service_role', 'authenticator')
+  LOOP
+    EXECUTE 'REVOKE ALL ON SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgcast FROM ' || api_role;
+    EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgcast FROM ' || api_role;
+  END LOOP;
+END $$;
