@@ -72,6 +72,7 @@ void channel::end(departure how) {
   membership_.reset();
   if (rows_) rows_->end();
   if (changes_) changes_->end();
+  if (kept_) kept_->end();
 }
 
 void channel::spawn(asio::awaitable<void> work) {
@@ -111,9 +112,17 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
     changes_ = std::make_unique<changes_feed>(services_, *this, owner_->next_feed_number(), viewer_,
                                               std::move(bindings));
   }
-  if (!carries_rows() && !id_.name.is_private) return answer_joined(ref);
-  if (carries_rows() && !place.client_id.empty())
+  if (request.replay) {
+    kept_ = std::make_unique<broadcast_feed>(services_, *this, owner_->next_feed_number(), viewer_,
+                                             id_.name, *request.replay);
+  }
+  if (!has_feeds() && !id_.name.is_private) {
+    answer_joined(ref);
+    return begin();
+  }
+  if (carries_rows() && !place.client_id.empty()) {
     key_ = std::make_unique<place_key>(std::move(place));
+  }
   if (changes_ && request.waits_for_changes) spawn(refuse_late(ref, request.changes_timeout));
   ++*running;
   spawn(run_join(std::move(ref), std::move(running)));
@@ -129,6 +138,7 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     auto asked = co_await ask_rights();
     if (has_ended()) co_return;
     if (!asked) co_return refuse(ref, asked.error());
+    if (kept_ && !rights_.read_broadcast) co_return refuse(ref, may_not_read());
   }
   std::optional<held_place> held;
   if (key_) {
@@ -151,13 +161,27 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     prepared = co_await changes_->prepare(std::move(at));
     if (has_ended()) co_return;
   }
+  if (prepared && kept_) {
+    prepared = co_await kept_->prepare();
+    if (has_ended()) co_return;
+  }
   if (!prepared) co_return refuse(ref, prepared.error());
   answer_joined(ref);
+  if (kept_) {
+    co_await kept_->start();
+    if (has_ended()) co_return;
+  }
+  begin();
   if (changes_) spawn(changes_->start());
   if (rows_) co_await rows_->start();
 }
 
 // ---- private channels
+
+error channel::may_not_read() const {
+  return {errc::unauthorized,
+          "You do not have permissions to read from this Channel topic: " + id_.name.name};
+}
 
 /// Asks what the viewer of now may do, again if a token changes him meanwhile.
 asio::awaitable<result<void>> channel::ask_rights() {
@@ -171,9 +195,7 @@ asio::awaitable<result<void>> channel::ask_rights() {
     review_at_ = std::max(rights_.decided_at + services_.settings.auth_cache,
                           std::chrono::steady_clock::now() + k_reviews_apart);
     if (rights_.read_broadcast || rights_.read_presence) co_return result<void>{};
-    co_return error{
-        errc::unauthorized,
-        "You do not have permissions to read from this Channel topic: " + id_.name.name};
+    co_return may_not_read();
   }
 }
 
@@ -200,6 +222,10 @@ void channel::answer_joined(const std::string& ref) {
   std::string bindings = "[]";
   if (changes_) bindings = bindings_reply(changes_->bindings());
   reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
+}
+
+/// What follows the answer, after broadcasts that are replayed.
+void channel::begin() {
   if (presence_) push_presence_state();
   if (changes_) {
     tell({"postgres_changes", "ok", "", "Subscribed to PostgreSQL", changes_->first_cursor()});
@@ -306,6 +332,14 @@ void channel::on_presence(std::span<const shared_frame> frames) {
   for (const auto& frame : frames) owner_->send(frame, 0);
 }
 
+void channel::on_kept(delivery& d) {
+  if (!rights_.read_broadcast) return;
+  if (kept_) return kept_->on_event(d);
+  if (!is_joined() || !owner_->has_room() || !d.frame()) return;
+  metrics().events_delivered.add();
+  owner_->send(d.frame(), 0);
+}
+
 // ---- the client's queue
 
 void channel::send(shared_frame frame, std::uint32_t feed_number) {
@@ -323,11 +357,13 @@ bool channel::is_parked() const { return owner_ != nullptr && owner_->is_parked(
 void channel::park(const outbound_queue& waiting) {
   if (rows_) rows_->park(waiting);
   if (changes_) changes_->park(waiting);
+  if (kept_) kept_->park(waiting);
 }
 
 void channel::unpark() {
   if (rows_) rows_->unpark();
   if (changes_) changes_->unpark();
+  if (kept_) kept_->unpark();
 }
 
 void channel::mark_place() {

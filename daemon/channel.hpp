@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/broadcast_feed.hpp"
 #include "daemon/changes_feed.hpp"
 #include "daemon/channel_presence.hpp"
 #include "daemon/feed.hpp"
@@ -43,7 +44,7 @@ class channel_owner {
 };
 
 /// One client's joined topic: who joined it under which name, its answers, its broadcasts, and the
-/// feeds of rows that run in it. A topic without rows has no feed.
+/// feeds of events that run in it: rows, changes, kept broadcasts. Many channels have none.
 ///
 /// Lives in its shard; a coroutine that outlives the owner finds the channel ended and stops.
 class channel : public subscriber, public feed_owner, public std::enable_shared_from_this<channel> {
@@ -96,6 +97,10 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   /// Sends presence_state to a client that has not been told of every change, if there is room.
   void refresh_presence();
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
+  /// True if something of it is read from the source.
+  bool has_feeds() const { return rows_ != nullptr || changes_ != nullptr || kept_ != nullptr; }
+  /// Called about four times a second.
+  void tick();
   /// What may be done on it, as far as it is known.
   const channel_rights& rights() const { return rights_; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
@@ -113,6 +118,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   void on_event(delivery&) override {}
   void on_broadcast(const shared_frame& frame) override;
   void on_presence(std::span<const shared_frame> frames) override;
+  void on_kept(delivery& d) override;
   void on_number_moved(const event&, const batch_span&) override {}
 
   // feed_owner
@@ -147,11 +153,13 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   boost::asio::awaitable<void> run_join(std::string ref, std::shared_ptr<unsigned> running);
   boost::asio::awaitable<void> answer_join(std::string ref);
   boost::asio::awaitable<result<void>> ask_rights();
+  error may_not_read() const;
   boost::asio::awaitable<void> review_rights();
   void refresh_rights();
   boost::asio::awaitable<void> run_keep(requested_broadcast said, std::string ref,
                                         std::shared_ptr<unsigned> running);
   void answer_joined(const std::string& ref);
+  void begin();
   boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);
   bool has_ended() const { return owner_ == nullptr; }
@@ -180,6 +188,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   std::unique_ptr<topic_feed> rows_;
   std::unique_ptr<changes_feed> changes_;
   std::unique_ptr<channel_presence> presence_;  ///< nullptr: does not hear of it
+  std::unique_ptr<broadcast_feed> kept_;        ///< of a join with a replay
 };
 
 }  // namespace pgcast

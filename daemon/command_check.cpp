@@ -249,6 +249,33 @@ void check_triggers(pg_session& session, findings& found) {
   }
 }
 
+/// Broadcasts from the database: realtime.messages and our trigger on it.
+void check_realtime(pg_session& session, findings& found) {
+  const auto rows = ask(session, found, "broadcasts", R"(
+    SELECT n.oid IS NOT NULL, c.oid IS NOT NULL, t.tgenabled, pg_catalog.pg_get_userbyid(c.relowner)
+    FROM (SELECT) one
+    LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'realtime'
+    LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'messages'
+    LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
+      AND t.tgfoid = pg_catalog.to_regprocedure('pgcast.capture_broadcast()'))");
+  if (rows.empty()) return;
+  const auto& r = rows[0];
+  const std::string missing = "broadcasts: none from the database: ";
+  if (text(r, 0) != "t") {
+    found.warn(missing + "the schema realtime is gone; run pgcast install");
+  } else if (text(r, 1) != "t") {
+    found.warn(missing + "the schema realtime is somebody else's and has no table messages");
+  } else if (!r[2]) {
+    found.warn(missing + "no trigger on realtime.messages; run pgcast install, if need be after " +
+               "GRANT TRIGGER ON ALL TABLES IN SCHEMA realtime TO " + session.user() + " by " +
+               text(r, 3));
+  } else if (text(r, 2) == "D" || text(r, 2) == "R") {
+    found.fail("broadcasts: the trigger on realtime.messages is disabled; enable it");
+  } else {
+    found.ok("broadcasts: the trigger on realtime.messages is there and enabled");
+  }
+}
+
 void check_row_security(pg_session& session, const config& c, findings& found) {
   if (c.mode == auth_mode::off) return;
   const auto rows = ask(session, found, "row-level security", R"(
@@ -358,6 +385,7 @@ void check_database(const config& c, findings& found) {
   if (!check_installed(*session, found)) return;
   check_privileges(*session, found);
   check_triggers(*session, found);
+  check_realtime(*session, found);
   check_row_security(*session, c, found);
   check_outbox(*session, c, found);
   check_indexes(*session, found);

@@ -143,14 +143,14 @@ void connection::on_channel_ended(channel& c) {
 
 void connection::tell(const channel::system_message& m) {
   for (const auto& c : channels_) {
-    if (c->is_joined() && c->carries_rows()) c->tell(m);
+    if (c->is_joined() && c->has_feeds()) c->tell(m);
   }
 }
 
 void connection::start_over() {
   const auto channels = channels_;
   for (const auto& c : channels) {
-    if (!c->carries_rows()) continue;
+    if (!c->has_feeds()) continue;
     c->push_end("phx_error", R"({"reason":"the history of the database is a new one"})");
     remove(*c, departure::dropped);
   }

@@ -100,6 +100,16 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::limit].add();
     return reply_error(m, {errc::too_many_channels, "Too many channels"});
   }
+  name->is_private = request->is_private;
+  if (request->wants_replay) {
+    const bool is_public = name->kind == topic_kind::plain && !name->is_private;
+    if (is_public || !request->replay) {
+      metrics().joins[join_outcome::malformed].add();
+      return reply_error(
+          m, {errc::replay_refused, is_public ? "Replay is not allowed for public channels"
+                                              : "Replay params are not valid"});
+    }
+  }
   auto bindings = parse_bindings(request->postgres_changes);
   if (!bindings) {
     metrics().joins[join_outcome::malformed].add();

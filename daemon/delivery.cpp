@@ -50,4 +50,17 @@ shared_frame change_delivery::write() const {
                       rows_, sides(), {});
 }
 
+shared_frame write_kept(const event& e, const std::shared_ptr<const batch_span>& span,
+                        wire_version version, std::string_view wire_topic,
+                        broadcast_origin origin) {
+  auto bytes = encode_kept(*e.broadcast, version, wire_topic, origin);
+  if (bytes.empty()) return nullptr;
+  return std::make_shared<const outbound_frame>(std::move(bytes), span, e.id);
+}
+
+shared_frame kept_delivery::write() const {
+  return write_kept(changed(), chunk()->batch, as().version, as().wire_topic,
+                    broadcast_origin::live);
+}
+
 }  // namespace pgcast

@@ -43,6 +43,10 @@ shared_frame write_change(const change_spec& spec, wire_version version,
                           const std::shared_ptr<const batch_span>& span, const event& e,
                           event_rows& rows, event_sides sides, const std::vector<bool>& wanted);
 
+/// The frame of a broadcast from the database; nullptr where the version has no form for it.
+shared_frame write_kept(const event& e, const std::shared_ptr<const batch_span>& span,
+                        wire_version version, std::string_view wire_topic, broadcast_origin origin);
+
 /// The payloads of one event as a topic's row, each written when it is first wanted.
 class event_payloads {
  public:
@@ -105,6 +109,15 @@ class change_delivery : public shared_delivery {
  private:
   shared_frame write() const override;
   event_rows& rows_;
+};
+
+/// As a broadcast from the database, which has no sides.
+class kept_delivery : public shared_delivery {
+ public:
+  using shared_delivery::shared_delivery;
+
+ private:
+  shared_frame write() const override;
 };
 
 }  // namespace pgcast

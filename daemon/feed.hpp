@@ -35,6 +35,7 @@ class feed_owner {
   virtual void lose_permission() = 0;
   virtual void on_broadcast(const shared_frame& frame) = 0;
   virtual void on_presence(std::span<const shared_frame> frames) = 0;
+  virtual void on_kept(delivery& d) = 0;
   virtual void spawn(boost::asio::awaitable<void> work) = 0;
 };
 
@@ -60,6 +61,7 @@ class feed : public subscriber {
   void on_event(delivery& d) override;
   void on_broadcast(const shared_frame& frame) override { owner_.on_broadcast(frame); }
   void on_presence(std::span<const shared_frame> f) override { owner_.on_presence(f); }
+  void on_kept(delivery& d) override { owner_.on_kept(d); }
   void on_number_moved(const event&, const batch_span&) override {}
 
  protected:

@@ -1,12 +1,6 @@
 #include "daemon/hub.hpp"
 
-#include "daemon/metrics.hpp"
-
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <array>
-#include <optional>
 
 namespace pgcast {
 
@@ -200,6 +194,7 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
     }
   };
   for (const auto& e : chunk.events) {
+    if (e.broadcast) continue;
     for (const auto& r : e.routes) {
       const auto found = topics_.find(r.topic);
       if (found != topics_.end() && found->second->kind != topic_kind::phone)
@@ -291,9 +286,25 @@ void hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const
 void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible) {
   if (chunk->events.empty()) published_ = *chunk->batch;
   for (const auto& e : chunk->events) {
-    publish_event(chunk, e, visible);
-    publish_changes(chunk, e, visible);
+    if (e.broadcast) {
+      publish_kept(chunk, e);
+    } else {
+      publish_event(chunk, e, visible);
+      publish_changes(chunk, e, visible);
+    }
     published_ = {chunk->batch->history, chunk->batch->at(e.id)};
+  }
+}
+
+void hub::publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e) {
+  const auto found = topics_.find(e.broadcast->key);
+  if (found == topics_.end()) return;
+  for (const auto& f : found->second->forms) {
+    if (f->as.role == audience::part::follower) continue;
+    kept_delivery d(chunk, e, f->as);
+    for (const auto& g : f->groups) {
+      for (auto* p : g->places) p->who->on_kept(d);
+    }
   }
 }
 

@@ -34,6 +34,8 @@ class subscriber {
   virtual void on_broadcast(const shared_frame& frame) = 0;
   /// Who is present has changed: frames of presence_diff, to be taken together.
   virtual void on_presence(std::span<const shared_frame>) {}
+  /// A broadcast from the database, in the order of the events.
+  virtual void on_kept(delivery&) {}
   /// The number of a `phone:` topic may have another session now; `d` is the event that says so.
   virtual void on_number_moved(const event& e, const batch_span& span) = 0;
 };
@@ -99,6 +101,7 @@ class hub {
 
   void publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
                      const visibility_map& visible);
+  void publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e);
   void publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
                        const visibility_map& visible);
   std::vector<const entry*> change_entries(const event& e, event_rows& rows) const;

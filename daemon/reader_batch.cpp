@@ -206,6 +206,11 @@ std::optional<event> reader::to_event(const pg_rows& row) {
                         row.text(0, col_schema), row.text(0, col_table), row.text(0, col_operation),
                         row.at(0, col_record), row.at(0, col_old_record)},
                        description_);
+  if (!e && e.error().code == errc::reserved_event) {
+    metrics().reserved_events_refused.add();
+    spdlog::warn("event {}: a broadcast is refused: {}", row.text(0, col_id), e.error().detail);
+    return std::nullopt;
+  }
   if (!e || !e->is_parsable) {
     metrics().rows_unparsable.add();
     spdlog::error("event {} of {}.{} skipped: its row cannot be parsed", row.text(0, col_id),

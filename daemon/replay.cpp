@@ -41,7 +41,7 @@ void add_tables(outbox_filter& f, const std::vector<replay_query::changed_table>
     f.parameters.emplace_back(value);
     return "$" + std::to_string(f.parameters.size() + k_own_parameters);
   };
-  f.where = "operation <> 'T' AND (false";
+  f.where = "operation <> 'T' AND operation <> 'B' AND (false";
   for (const auto& t : tables) {
     f.where += " OR (true";
     if (t.schema != "*") f.where += " AND schema_name = " + parameter(t.schema);
@@ -55,17 +55,32 @@ void add_tables(outbox_filter& f, const std::vector<replay_query::changed_table>
   f.where += ")";
 }
 
+/// Broadcasts of a topic: those that a replay has chosen, and what came after it.
+void add_kept(outbox_filter& f, const replay_query::kept_messages& kept) {
+  f.where =
+      "session_id = $5 AND operation = 'B' AND (id = ANY($6::bigint[])"
+      " OR NOT pg_visible_in_snapshot(xid, $7::pg_snapshot))";
+  std::vector<std::string> ids;
+  for (const auto id : kept.ids) ids.push_back(std::to_string(id));
+  f.parameters = {kept.key, text_array(ids), kept.begun->text()};
+}
+
 outbox_filter filter_of(const relay_description& description, const replay_query& what,
                         const position& after) {
   outbox_filter f;
   f.after = after;
+  if (what.kept) {
+    add_kept(f, *what.kept);
+    return f;
+  }
   if (what.kind == topic_kind::plain) {
     add_tables(f, what.tables);
     return f;
   }
   f.parameters = {what.key, carried_tables(description, what.kind)};
   if (what.kind == topic_kind::session) {
-    f.where = "session_id = $5 OR old_session_id = $5 OR " + std::string{k_truncates};
+    f.where = "(session_id = $5 AND operation <> 'B') OR old_session_id = $5 OR " +
+              std::string{k_truncates};
     return f;
   }
   // All that are in it now, or came or went in what is kept, also under the name they had before.

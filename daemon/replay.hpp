@@ -35,9 +35,22 @@ struct replay_query {
     std::string table;                   ///< "*": all
     std::optional<std::string> session;  ///< rows that are or were of it
   };
-  topic_kind kind = topic_kind::plain;  ///< session, campaign; plain: changes of `tables`
-  std::string key;                      ///< of session and campaign, as in topic
-  std::vector<changed_table> tables;    ///< without TRUNCATE
+  struct kept_messages {
+    std::string key;                           ///< of the topic in the hub
+    std::vector<std::uint64_t> ids;            ///< of events before `begun`: only these
+    std::shared_ptr<const pg_snapshot> begun;  ///< all that it does not see
+  };
+  topic_kind kind = topic_kind::plain;               ///< session, campaign; plain: the others
+  std::string key;                                   ///< of session and campaign, as in topic
+  std::vector<changed_table> tables;                 ///< without TRUNCATE
+  std::optional<kept_messages> kept = std::nullopt;  ///< broadcasts, and no rows
+};
+
+/// The newest broadcasts of a topic that are kept.
+struct kept_broadcasts {
+  std::vector<std::uint64_t> ids;            ///< oldest first
+  position before;                           ///< all of them are after it
+  std::shared_ptr<const pg_snapshot> begun;  ///< where they were looked for
 };
 
 /// What a number did after a place.
@@ -67,6 +80,11 @@ class replay {
       replay_query what, position after, std::function<bool()> is_wanted);
   /// The next page of a stream that was opened for `what`.
   boost::asio::awaitable<result<replay_page>> next(replay_stream& stream, replay_query what);
+
+  /// The newest `limit` broadcasts of a topic since a time (ms since 1970) that have not expired.
+  boost::asio::awaitable<result<kept_broadcasts>> newest_kept(std::string key,
+                                                              std::int64_t since_ms,
+                                                              unsigned limit);
 
   /// Whether a canonical number got another session after a place.
   boost::asio::awaitable<result<number_history>> number_since(std::string number, position after);

@@ -2,6 +2,7 @@
 #include "daemon/source_session.hpp"
 #include "daemon/sql_text.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 
@@ -125,6 +126,41 @@ asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
   const auto first = to_number((*rows)[2].text(0, 2));
   co_return position::at(leased->history()->current(),
                          std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
+}
+
+/// Newest by transaction, which is the order of the index. What was dropped from the outbox beside
+/// older rows that are still there is left out: nobody could read on from among them.
+asio::awaitable<result<kept_broadcasts>> replay::newest_kept(std::string key, std::int64_t since_ms,
+                                                             unsigned limit) {
+  auto leased = co_await pool_.acquire();
+  if (!leased) co_return leased.error();
+  auto statements = begin_read();
+  statements.emplace_back("SET LOCAL enable_seqscan = off");
+  statements.emplace_back(
+      "SELECT id, xid FROM pgcast.outbox WHERE session_id = $1 AND operation = 'B'"
+      " AND at >= to_timestamp($2::bigint / 1000.0)"
+      " AND xid > (SELECT coalesce(dropped_xid, '0') FROM pgcast.meta)"
+      " AND coalesce((record::json ->> 'expires_at')::bigint"
+      "              > extract(epoch FROM clock_timestamp()) * 1000, true)"
+      " ORDER BY xid DESC, id DESC LIMIT $3",
+      parameters{key, std::to_string(since_ms), std::to_string(limit)});
+  statements.emplace_back("COMMIT");
+  auto rows = co_await leased->pg().run(std::move(statements), k_place_timeout);
+  if (!rows) co_return rows.error();
+  auto now = pg_snapshot::parse((*rows)[1].text(0, header_snapshot));
+  if (!now) co_return now.error();
+  kept_broadcasts out;
+  const auto& found = (*rows)[3];
+  for (int i = 0; i < found.size(); ++i) out.ids.push_back(to_number(found.text(i, 0)));
+  std::sort(out.ids.begin(), out.ids.end());
+  out.begun = std::make_shared<pg_snapshot>(*std::move(now));
+  auto first = out.begun;
+  if (found.size() > 0) {
+    const auto xid = to_number(found.text(found.size() - 1, 1));
+    first = std::make_shared<pg_snapshot>(xid, xid, std::vector<std::uint64_t>{});
+  }
+  out.before = position::at(leased->history()->current(), std::move(first));
+  co_return out;
 }
 
 }  // namespace pgcast

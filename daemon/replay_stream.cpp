@@ -49,6 +49,7 @@ void found_events::take(const pg_rows& rows, int i, const relay_description& des
   is_last_in_first = rows.text(i, col_in_first_part) == "t";
   last_id = to_number(rows.text(i, col_id));
   auto e = event_of(rows, i, description);
+  if (!e && e.error().code == errc::reserved_event) return;  // the reader has said so
   if (!e || !e->is_parsable) {
     metrics().rows_unparsable.add();
     spdlog::error("event {} skipped: its row cannot be parsed", last_id);

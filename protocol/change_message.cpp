@@ -16,6 +16,7 @@ constexpr std::string_view name_of(operation op) {
     case operation::remove:
       return "DELETE";
     case operation::truncate:
+    case operation::broadcast:  // no change of a table
       break;
   }
   return "TRUNCATE";

@@ -204,10 +204,10 @@ std::string text_frame(pieces head, texts body, pieces tail) {
   return frame;
 }
 
-/// Kind 4: kind, three lengths, encoding, topic, event, (no metadata,) payload.
-std::string binary_frame(std::string_view topic, std::string_view event, payload_encoding encoding,
-                         texts body) {
-  std::size_t bytes = k_broadcast_head_bytes + topic.size() + event.size();
+/// Kind 4: kind, three lengths, encoding, topic, event, metadata, payload.
+std::string binary_frame(std::string_view topic, std::string_view event, std::string_view meta,
+                         payload_encoding encoding, texts body) {
+  std::size_t bytes = k_broadcast_head_bytes + topic.size() + event.size() + meta.size();
   for (const auto part : body) bytes += part.size();
   std::string frame;
   frame.reserve(header_bytes(bytes) + bytes);
@@ -215,10 +215,11 @@ std::string binary_frame(std::string_view topic, std::string_view event, payload
   frame += static_cast<char>(k_user_broadcast);
   frame += static_cast<char>(topic.size());
   frame += static_cast<char>(event.size());
-  frame += '\0';
+  frame += static_cast<char>(meta.size());
   frame += static_cast<char>(encoding);
   frame += topic;
   frame += event;
+  frame += meta;
   for (const auto part : body) frame += part;
   return frame;
 }
@@ -271,26 +272,28 @@ std::string encode_push(wire_version version, std::string_view join_ref_json,
 }
 
 std::string encode_broadcast(wire_version version, std::string_view topic, std::string_view event,
-                             std::initializer_list<std::string_view> payload_json_parts) {
+                             std::initializer_list<std::string_view> payload_json_parts,
+                             std::string_view meta_json) {
+  const std::string_view meta_key = meta_json.empty() ? "" : ",\"meta\":";
   if (version == wire_version::v1) {
     return text_frame({"{\"ref\":null,\"topic\":", quoted(topic),
                        ",\"event\":\"broadcast\",\"payload\":{\"type\":\"broadcast\",\"event\":",
                        quoted(event), ",\"payload\":"},
-                      payload_json_parts, {"}}"});
+                      payload_json_parts, {meta_key, meta_json, "}}"});
   }
   if (topic.size() <= k_max_field_bytes && event.size() <= k_max_field_bytes) {
-    return binary_frame(topic, event, payload_encoding::json, payload_json_parts);
+    return binary_frame(topic, event, meta_json, payload_encoding::json, payload_json_parts);
   }
   return text_frame(
       {"[null,null,", quoted(topic),
        ",\"broadcast\",{\"type\":\"broadcast\",\"event\":", quoted(event), ",\"payload\":"},
-      payload_json_parts, {"}]"});
+      payload_json_parts, {meta_key, meta_json, "}]"});
 }
 
 std::string encode_binary_broadcast(std::string_view topic, std::string_view event,
-                                    std::string_view payload) {
+                                    std::string_view payload, std::string_view meta_json) {
   if (topic.size() > k_max_field_bytes || event.size() > k_max_field_bytes) return {};
-  return binary_frame(topic, event, payload_encoding::binary, {payload});
+  return binary_frame(topic, event, meta_json, payload_encoding::binary, {payload});
 }
 
 std::string json_quote(std::string_view text) {

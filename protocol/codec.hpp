@@ -52,14 +52,16 @@ std::string encode_push(wire_version version, std::string_view join_ref_json,
                         std::string_view payload_json);
 
 /// A broadcast with a JSON payload given in parts. v2: binary kind 4, or text where topic or event
-/// are longer than 255 bytes; v1: text {"type":"broadcast","event":..,"payload":..}.
+/// are longer than 255 bytes; v1: text {"type":"broadcast","event":..,"payload":..}. `meta_json`
+/// (at most 255 bytes, "" = none) is its metadata, in text the member "meta".
 std::string encode_broadcast(wire_version version, std::string_view topic, std::string_view event,
-                             std::initializer_list<std::string_view> payload_json_parts);
+                             std::initializer_list<std::string_view> payload_json_parts,
+                             std::string_view meta_json = "");
 
 /// A broadcast of raw bytes, v2 only (kind 4, encoding 0). Empty where topic or event are longer
 /// than 255 bytes: raw bytes have no text form.
 std::string encode_binary_broadcast(std::string_view topic, std::string_view event,
-                                    std::string_view payload);
+                                    std::string_view payload, std::string_view meta_json = "");
 
 /// `text` as a JSON string with its quotes; control characters escaped, bytes >= 0x80 untouched.
 std::string json_quote(std::string_view text);

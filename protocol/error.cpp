@@ -28,6 +28,8 @@ std::string_view text_code(errc code) {
       return "binding_malformed";
     case errc::presence_refused:
       return "presence_refused";
+    case errc::replay_refused:
+      return "replay_refused";
     case errc::payload_too_large:
       return "payload_too_large";
     case errc::token_missing:

@@ -23,6 +23,7 @@ enum class errc {
   payload_too_large = 16,
   binding_malformed = 17,
   presence_refused = 18,
+  replay_refused = 19,
   // tokens
   token_missing = 20,
   token_malformed = 21,

@@ -32,6 +32,8 @@ std::string_view word_of(errc code) {
     case errc::token_claims_missing:
     case errc::token_role_refused:
       return "InvalidJWTToken: ";
+    case errc::replay_refused:
+      return "UnableToReplayMessages: ";
     case errc::unauthorized:
       return "Unauthorized: ";
     case errc::reserved_event:
@@ -95,6 +97,8 @@ std::string_view hint_of(errc code) {
       return "try again in a moment: supabase-js does by itself";
     case errc::presence_refused:
       return "track less, or raise the limits.presence_ keys";
+    case errc::replay_refused:
+      return "join a private channel, with since in milliseconds and limit as whole numbers";
     case errc::origin_refused:
       return "add the page's origin to server.allowed_origins";
     case errc::host_refused:

@@ -25,6 +25,7 @@ result<operation> parse_operation(std::string_view text) {
   if (text == "U") return operation::update;
   if (text == "D") return operation::remove;
   if (text == "T") return operation::truncate;
+  if (text == "B") return operation::broadcast;
   return error{errc::row_malformed, "outbox row with a bad operation"};
 }
 
@@ -111,8 +112,15 @@ result<event> parse_outbox_row(const outbox_row& row, const relay_description& d
   e.op = *op;
   e.schema = row.schema;
   e.table = row.table;
-  e.description = description.find(row.schema, row.table);
   e.commit_timestamp = row.commit_timestamp;
+  if (e.op == operation::broadcast) {
+    auto said =
+        parse_kept_broadcast(row.record.value_or(""), row.old_record.value_or(""), description);
+    if (!said) return said.error();
+    e.broadcast = std::make_unique<const kept_broadcast>(*std::move(said));
+    return e;
+  }
+  e.description = description.find(row.schema, row.table);
   if (row.record) e.record = padded_copy(*row.record);
   if (row.old_record) e.old_record = padded_copy(*row.old_record);
   e.is_parsable = is_json_object(e.record) && is_json_object(e.old_record);
@@ -198,6 +206,8 @@ event_view view_of(operation op, event_sides sees) {
       return sees.new_row ? event_view::insert : event_view::hidden;
     case operation::remove:
       return sees.old_row ? event_view::remove : event_view::hidden;
+    case operation::broadcast:
+      return event_view::hidden;
     case operation::update:
       break;
   }

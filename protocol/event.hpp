@@ -1,5 +1,6 @@
 #pragma once
 
+#include "protocol/kept_broadcast.hpp"
 #include "protocol/position.hpp"
 #include "protocol/topic.hpp"
 
@@ -12,7 +13,13 @@
 
 namespace pgcast {
 
-enum class operation : char { insert = 'I', update = 'U', remove = 'D', truncate = 'T' };
+enum class operation : char {
+  insert = 'I',
+  update = 'U',
+  remove = 'D',
+  truncate = 'T',
+  broadcast = 'B'  ///< no row: a message to a topic
+};
 
 /// One row of pgcast.outbox as text columns; views live as long as the query result.
 struct outbox_row {
@@ -27,8 +34,8 @@ struct route {
   bool has_new = false;
 };
 
-/// One committed row change. Not copyable: the parser reads spare bytes behind the JSON texts,
-/// which a copied string does not have.
+/// One committed row change, or a broadcast from the database. Not copyable: the parser reads spare
+/// bytes behind the JSON texts, which a copied string does not have.
 struct event {
   event() = default;
   event(event&&) = default;
@@ -41,10 +48,11 @@ struct event {
   std::string table;
   const table_description* description = nullptr;  ///< nullptr: no topic of its own
   std::string commit_timestamp;
-  std::string record;      ///< JSON; "" for DELETE and TRUNCATE
-  std::string old_record;  ///< JSON; of an UPDATE the changed columns, of a DELETE the whole row
+  std::string record;       ///< JSON; "" for DELETE and TRUNCATE
+  std::string old_record;   ///< JSON; of an UPDATE the changed columns, of a DELETE the whole row
   bool is_parsable = true;  ///< false: the JSON could not be read; only key columns are known
   std::vector<route> routes;
+  std::unique_ptr<const kept_broadcast> broadcast;  ///< of operation::broadcast, which has no rows
 };
 
 /// Values of an event's routing columns before and after it; nullopt = NULL, or no such row.
@@ -54,7 +62,7 @@ struct column_values {
 };
 
 /// Reads a row of the outbox. Never fails for odd JSON: see event::is_parsable. Fails with
-/// row_malformed only when id, xid or operation are no such things.
+/// row_malformed only when id, xid or operation are no such things, or as parse_kept_broadcast().
 result<event> parse_outbox_row(const outbox_row& row, const relay_description& description);
 
 /// The value of a column in the event's old and new row, as text (strings unescaped, other values

@@ -67,12 +67,31 @@ void read_resume(json_value value, join_request& out) {
   if (!out.resume_since) out.resume_cursor = "{}";
 }
 
+/// Whole numbers only, as Supabase Realtime has it; a limit out of its range is moved into it.
+void read_replay(json_value value, join_request& out) {
+  out.replay.reset();
+  out.wants_replay = !is_null(value);
+  if (!out.wants_replay) return;
+  constexpr double k_last_ms = 253'402'300'799'999;  // of the year 9999
+  constexpr double k_most = join_request::replay_wish::k_most;
+  std::optional<double> since;
+  std::optional<double> limit = join_request::replay_wish{}.limit;
+  for_each_member(value, [&](std::string_view key, json_value member) {
+    if (key == "since") since = number_of(member);
+    if (key == "limit" && !is_null(member)) limit = number_of(member);
+  });
+  if (!since || *since < 0 || *since > k_last_ms || !limit) return;
+  out.replay = {static_cast<std::int64_t>(*since),
+                static_cast<unsigned>(std::clamp(*limit, 1.0, k_most))};
+}
+
 void read_broadcast(json_value value, join_request& out) {
   for_each_member(value, [&](std::string_view key, json_value member) {
     if (key == "ack") out.broadcast_ack = flag_of(member, false);
     if (key == "self") out.broadcast_self = flag_of(member, false);
     if (key == "snapshot") read_snapshot(member, out);
     if (key == "resume") read_resume(member, out);
+    if (key == "replay") read_replay(member, out);
   });
 }
 

@@ -30,7 +30,15 @@ struct join_request {
   snapshot_sizes sizes;  ///< {"snapshot": {"messages": N, ..}}, capped at the defaults
   std::optional<std::string> resume_cursor;  ///< {"resume": "<cursor>"}
   std::optional<std::string> resume_since;   ///< {"resume": {"since": "<ISO time>"}}, unchecked
-  std::string options;                       ///< `config` as it came; "": there is none
+  /// {"replay": {"since": ms, "limit": n}}: broadcasts that were kept.
+  struct replay_wish {
+    static constexpr unsigned k_most = 1'000;
+    std::int64_t since_ms = 0;  ///< since 1970
+    unsigned limit = 25;        ///< 1 .. k_most
+  };
+  bool wants_replay = false;
+  std::optional<replay_wish> replay;  ///< nullopt though wanted: not valid
+  std::string options;                ///< `config` as it came; "": there is none
   /// Of the first realtime API: there is no `config`, and perhaps a `user_token`.
   bool has_user_token = false;
   bool waits_for_changes = false;                     ///< postgres_changes_options.wait

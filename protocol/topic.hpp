@@ -14,8 +14,8 @@ enum class topic_kind { session, phone, campaign, plain };
 /// A topic as a client names it, without "realtime:".
 struct topic {
   topic_kind kind = topic_kind::plain;
-  std::string name;  ///< as typed, "phone:+44 7700 900001"
-  std::string key;   ///< what rows are compared with: the id; of phone: the canonical number
+  std::string name;         ///< as typed, "phone:+44 7700 900001"
+  std::string key;          ///< what rows are compared with: the id; of phone: the canonical number
   bool is_private = false;  ///< plain ones only: another topic than the public one of that name
 };
 

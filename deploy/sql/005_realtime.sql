@@ -188,12 +188,6 @@ DECLARE
   is_new boolean := to_regnamespace('realtime') IS NULL;
   api_role text;
 BEGIN
-  IF is_new AND NOT has_database_privilege(current_database(), 'CREATE') THEN
-    RAISE NOTICE 'pgcast: no schema realtime, so no broadcasts from the database'
-      USING HINT = format('GRANT CREATE ON DATABASE %I TO %I, then run pgcast install again.',
-                          current_database(), current_user);
-    RETURN;
-  END IF;
   IF is_new THEN
     CREATE SCHEMA realtime;
     COMMENT ON SCHEMA realtime IS 'made by pgcast install';
@@ -302,19 +296,13 @@ DECLARE
   messages regclass;
   problem text;
 BEGIN
-  IF to_regnamespace('realtime') IS NULL THEN
-    RETURN;  -- told above
+  IF has_schema_privilege('realtime', 'USAGE') THEN
+    messages := to_regclass('realtime.messages');
   END IF;
-  messages := to_regclass('realtime.messages');
-  IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = messages
-             AND t.tgfoid = 'pgcast.capture_broadcast()'::regprocedure) THEN
-    RETURN;
-  END IF;
-  IF NOT has_schema_privilege('realtime', 'USAGE') THEN
-    problem := 'may not use the schema realtime';
-  ELSIF messages IS NULL THEN
-    problem := 'finds no table realtime.messages in the schema realtime, which is not its own';
-  ELSE
+  IF messages IS NULL THEN
+    problem := 'finds no table messages in the schema realtime, which is somebody else''s';
+  ELSIF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = messages
+                    AND t.tgfoid = 'pgcast.capture_broadcast()'::regprocedure) THEN
     BEGIN
       PERFORM pgcast.lock_tables(ARRAY[messages], 'SHARE ROW EXCLUSIVE');
       CREATE TRIGGER pgcast_broadcast AFTER INSERT ON realtime.messages

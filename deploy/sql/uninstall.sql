@@ -26,13 +26,15 @@ END $$;
 -- A trigger on somebody else's realtime.messages goes with its function below.
 DO $$
 DECLARE
-  messages regclass := to_regclass('realtime.messages');
+  messages regclass;
   function regprocedure;
 BEGIN
-  IF to_regprocedure('pgcast.owns_realtime()') IS NULL THEN
+  IF to_regprocedure('pgcast.owns_realtime()') IS NULL
+     OR has_schema_privilege(to_regnamespace('realtime'), 'USAGE') IS NOT TRUE THEN
     RETURN;
   END IF;
-  IF messages IS NOT NULL AND has_table_privilege(messages, 'UPDATE') THEN
+  messages := to_regclass('realtime.messages');
+  IF has_table_privilege(messages, 'UPDATE') THEN
     PERFORM pgcast.lock_tables(ARRAY[messages], 'ACCESS EXCLUSIVE');
   END IF;
   IF NOT pgcast.owns_realtime() THEN

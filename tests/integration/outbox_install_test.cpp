@@ -174,7 +174,7 @@ TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
 
   EXPECT_EQ(sqlstate_of(owner_, install_text()), "done") << "readers are in nobody's way";
   sql(reader, "COMMIT");
-  EXPECT_EQ(sql_value(owner_, "SELECT schema_version FROM pgcast.meta"), "2");
+  EXPECT_EQ(sql_value(owner_, "SELECT schema_version FROM pgcast.meta"), "3");
   EXPECT_EQ(sql(owner_, "SELECT * FROM pgcast.attach()"), place) << "cursors stay good";
   sql(writer,
       "INSERT INTO chat_history (session_id) VALUES ('s2'); INSERT INTO extra VALUES ('s2')");

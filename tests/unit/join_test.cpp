@@ -203,6 +203,32 @@ TEST(Join, Resume_ThatIsNoCursor_IsKeptToBeRefused) {
   EXPECT_EQ(parse_broadcast(R"({"resume":{"since":1760000000000}})").resume_since, "1760000000000");
 }
 
+TEST(Join, Replay_IsATimeAndALimitWithinItsRange) {
+  EXPECT_FALSE(parse_broadcast("{}").wants_replay);
+  EXPECT_FALSE(parse_broadcast(R"({"replay":null})").wants_replay);
+  const auto join = parse_broadcast(R"({"replay":{"since":1700000000123}})");
+  ASSERT_TRUE(join.replay);
+  EXPECT_EQ(join.replay->since_ms, 1'700'000'000'123);
+  EXPECT_EQ(join.replay->limit, 25U);
+  const auto limit_of = [](const std::string& limit) {
+    return parse_broadcast(R"({"replay":{"since":0,"limit":)" + limit + "}}").replay->limit;
+  };
+  EXPECT_EQ(limit_of("null"), 25U);
+  EXPECT_EQ(limit_of("60"), 60U);
+  EXPECT_EQ(limit_of("0"), 1U);
+  EXPECT_EQ(limit_of("-3"), 1U);
+  EXPECT_EQ(limit_of("1e9"), 1'000U);
+}
+
+TEST(Join, Replay_ThatIsNone_IsKeptToBeRefused) {
+  for (const std::string replay : {"{}", "[]", "true", "7", R"({"since":"0"})", R"({"since":-1})",
+                                   R"({"since":1e18})", R"({"since":0,"limit":"all"})"}) {
+    const auto join = parse_broadcast(R"({"replay":)" + replay + "}");
+    EXPECT_TRUE(join.wants_replay) << replay;
+    EXPECT_FALSE(join.replay) << replay;
+  }
+}
+
 TEST(Join, ChangesOptions_TellWhetherAndHowLongTheClientWaits) {
   EXPECT_FALSE(parse(R"({"config":{}})").waits_for_changes);
   const auto waiting = parse(R"({"config":{"postgres_changes_options":{"wait":true}}})");
