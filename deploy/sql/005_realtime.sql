@@ -117,8 +117,8 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Nobody but the owner may use a partition itself: the policies stand on the whole table.
-CREATE OR REPLACE FUNCTION pgcast.close_partition(part text) RETURNS void
+-- Nobody but the owner may use the table or a partition, whatever default privileges have granted.
+CREATE OR REPLACE FUNCTION pgcast.close_messages(part text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -159,7 +159,7 @@ BEGIN
                  WHERE d.inserted_at >= today + day AND d.inserted_at < today + day + 1);
     BEGIN
       EXECUTE format('CREATE TABLE realtime.%I (LIKE realtime.messages INCLUDING ALL)', part);
-      PERFORM pgcast.close_partition(part);
+      PERFORM pgcast.close_messages(part);
       EXECUTE format('ALTER TABLE realtime.messages ATTACH PARTITION realtime.%I '
                      'FOR VALUES FROM (%L) TO (%L)', part, today + day, today + day + 1);
     EXCEPTION WHEN lock_not_available OR deadlock_detected OR check_violation THEN
@@ -185,18 +185,20 @@ END $$;
 
 DO $$
 DECLARE
-  is_new boolean := to_regnamespace('realtime') IS NULL;
+  is_new boolean;
   api_role text;
 BEGIN
-  IF is_new THEN
+  IF to_regnamespace('realtime') IS NULL THEN
     CREATE SCHEMA realtime;
     COMMENT ON SCHEMA realtime IS 'made by pgcast install';
   ELSIF NOT pgcast.owns_realtime() THEN
     RETURN;
   END IF;
 
-  -- The columns are Supabase's.
-  IF to_regclass('realtime.messages') IS NULL THEN
+  -- The columns are Supabase's. Who may read and write which rows is for the application's policies
+  -- to say: without one nobody may.
+  is_new := to_regclass('realtime.messages') IS NULL;
+  IF is_new THEN
     CREATE TABLE realtime.messages (
       topic text NOT NULL,
       extension text NOT NULL,
@@ -210,9 +212,9 @@ BEGIN
       PRIMARY KEY (id, inserted_at),
       CONSTRAINT messages_payload_exclusive CHECK (payload IS NULL OR binary_payload IS NULL)
     ) PARTITION BY RANGE (inserted_at);
-    ALTER TABLE realtime.messages ENABLE ROW LEVEL SECURITY;
+    PERFORM pgcast.close_messages('messages');
     CREATE TABLE realtime.messages_default PARTITION OF realtime.messages DEFAULT;
-    PERFORM pgcast.close_partition('messages_default');
+    PERFORM pgcast.close_messages('messages_default');
     CREATE TRIGGER leave_out_message BEFORE INSERT ON realtime.messages_default
       FOR EACH ROW EXECUTE FUNCTION pgcast.leave_out_message();
   END IF;
@@ -282,7 +284,6 @@ BEGIN
       SELECT quote_ident(rolname) FROM pg_roles
       WHERE rolname IN ('anon', 'authenticated', 'service_role')
     LOOP
-      EXECUTE 'REVOKE ALL ON realtime.messages FROM ' || api_role;
       EXECUTE 'GRANT USAGE ON SCHEMA realtime TO ' || api_role;
       EXECUTE 'GRANT SELECT, INSERT, UPDATE ON realtime.messages TO ' || api_role;
       EXECUTE 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA realtime TO ' || api_role;

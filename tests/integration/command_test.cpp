@@ -190,6 +190,25 @@ TEST_F(command, Check_FindsWhatIsBroken) {
                     HasSubstr("warn  role nobody_there: does not exist")));
 }
 
+TEST_F(command, Check_BroadcastsFromTheDatabase_NamesWhatIsMissing) {
+  const sql_connection owner(url_);
+  ASSERT_EQ(run("install").exit_code, EX_OK);
+  EXPECT_THAT(run("check").out, HasSubstr("ok    broadcasts: the trigger"));
+  sql(owner, "ALTER TABLE realtime.messages DISABLE TRIGGER pgcast_broadcast");
+  EXPECT_THAT(run("check").out, HasSubstr("fail  broadcasts: the trigger on realtime.messages"));
+  sql(owner, "DROP TRIGGER pgcast_broadcast ON realtime.messages");
+  const auto checked = run("check");
+  EXPECT_EQ(checked.exit_code, 0) << checked.out;
+  EXPECT_THAT(checked.out, HasSubstr("GRANT TRIGGER ON ALL TABLES IN SCHEMA realtime TO postgres"
+                                     " by postgres"));
+  sql(owner, "DROP TABLE realtime.messages");
+  EXPECT_THAT(run("check").out, HasSubstr("and has no table messages"));
+  sql(owner, "DROP SCHEMA realtime CASCADE");
+  EXPECT_THAT(run("check").out, HasSubstr("the schema realtime is gone; run pgcast install"));
+  ASSERT_EQ(run("install").exit_code, EX_OK);
+  EXPECT_THAT(run("check").out, HasSubstr("ok    broadcasts: the trigger"));
+}
+
 TEST_F(command, Check_MissingIndex_NamesTheStatement) {
   const sql_connection owner(url_);
   sql(owner, "CREATE TABLE extra (session_id text)");

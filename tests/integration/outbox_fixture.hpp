@@ -9,6 +9,21 @@
 
 namespace pgcast::test {
 
+/// "done", or the SQLSTATE with which the server refused.
+inline std::string sqlstate_of(const sql_connection& connection, const std::string& text) {
+  try {
+    sql(connection, text);
+  } catch (const sql_error& error) {
+    return error.sqlstate();
+  }
+  return "done";
+}
+
+/// What `pgcast uninstall` runs.
+inline std::string uninstall_text() {
+  return "BEGIN;" + source_text("deploy/sql/uninstall.sql") + "COMMIT;";
+}
+
 /// A fresh database with the seven tables and pgcast installed, seen by their owner.
 class outbox_test : public ::testing::Test {
  protected:

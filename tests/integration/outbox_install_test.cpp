@@ -33,32 +33,20 @@ class outbox_install : public ::testing::Test {
   static sql_rows shape(const sql_connection& connection) {
     return sql(connection, R"(
       SELECT 'function ' || pg_get_functiondef(p.oid) FROM pg_proc p
-        WHERE p.pronamespace = 'pgcast'::regnamespace
+        WHERE p.pronamespace IN ('pgcast'::regnamespace, 'realtime'::regnamespace)
       UNION ALL SELECT 'column ' || c.relname || ' ' || a.attname || ' '
           || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull
           || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
           AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'pgcast'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+        WHERE c.relnamespace IN ('pgcast'::regnamespace, 'realtime'::regnamespace)
+          AND c.relkind IN ('r', 'p', 'S')
       UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM pg_index i
         JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'pgcast'::regnamespace
       UNION ALL SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM pg_trigger t
         WHERE NOT t.tgisinternal AND t.tgname ~ 'pgcast|unwanted'
       ORDER BY 1)");
-  }
-
-  static std::string sqlstate_of(const sql_connection& connection, const std::string& text) {
-    try {
-      sql(connection, text);
-    } catch (const sql_error& error) {
-      return error.sqlstate();
-    }
-    return "done";
-  }
-
-  static std::string uninstall_text() {
-    return "BEGIN;" + source_text("deploy/sql/uninstall.sql") + "COMMIT;";
   }
 
   static constexpr const char* k_trigger_count =
@@ -156,14 +144,19 @@ TEST_F(outbox_install, NewerSchema_IsRefused) {
   sql(owner_, "ROLLBACK");
 }
 
-TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
-  const auto first_version = source_text("tests/data/install_version_1.sql");
+class outbox_install_over : public outbox_install,
+                            public ::testing::WithParamInterface<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(EveryVersion, outbox_install_over, ::testing::Values("1", "2"));
+
+TEST_P(outbox_install_over, OlderVersion_IsBroughtUpToDateWithItsEvents) {
+  const auto older = source_text(std::string("tests/data/install_version_") + GetParam() + ".sql");
   const std::string extra_table =
       "CREATE TABLE extra (session_id text) PARTITION BY LIST (session_id);"
       "CREATE TABLE extra_1 PARTITION OF extra DEFAULT;"
       "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE odd (mood mood)";
   sql(owner_, extra_table);
-  sql(owner_, "BEGIN;" + first_version + "SELECT pgcast.relay('public.extra'); COMMIT");
+  sql(owner_, "BEGIN;" + older + "SELECT pgcast.relay('public.extra'); COMMIT");
   sql(owner_,
       "SELECT pgcast.relay('odd');"
       "INSERT INTO chat_history (session_id) VALUES ('s1'); INSERT INTO extra VALUES ('s1')");
@@ -191,7 +184,7 @@ TEST_F(outbox_install, FirstVersion_IsBroughtUpToDateWithItsEvents) {
   EXPECT_EQ(sql_value(owner_, k_trigger_count), sql_value(fresh, k_trigger_count));
 }
 
-TEST_F(outbox_install, FirstVersionUnderLoad_IsBroughtUpToDateWithoutAFailedOrMissedWrite) {
+TEST_F(outbox_install, OlderVersionUnderLoad_IsBroughtUpToDateWithoutAFailedOrMissedWrite) {
   sql(owner_, "BEGIN;" + source_text("tests/data/install_version_1.sql") + "COMMIT");
   sql(owner_, "INSERT INTO session_info (session_id) VALUES ('s'); DELETE FROM pgcast.outbox");
   std::atomic<bool> is_over = false;

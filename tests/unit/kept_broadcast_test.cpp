@@ -68,8 +68,9 @@ TEST(KeptBroadcast, Frame_CarriesItsMetadata) {
   const auto b = parse(envelope_to("room", "said", k_json), "{}");
   ASSERT_TRUE(b);
   const auto v1 = encode_kept(*b, wire_version::v1, "realtime:room", broadcast_origin::live);
-  EXPECT_EQ(v1.substr(2), R"({"ref":null,"topic":"realtime:room","event":"broadcast","payload":)"
-                          R"({"type":"broadcast","event":"said","payload":{},"meta":{"id":"u1"}}})");
+  EXPECT_EQ(v1.substr(4),
+            R"({"ref":null,"topic":"realtime:room","event":"broadcast","payload":)"
+            R"({"type":"broadcast","event":"said","payload":{},"meta":{"id":"u1"}}})");
   const auto v2 = encode_kept(*b, wire_version::v2, "realtime:room", broadcast_origin::replayed);
   const std::string meta = R"({"id":"u1","replayed":true})";
   EXPECT_EQ(v2.substr(2), std::string("\x04\x0d\x04", 3) + static_cast<char>(meta.size()) + '\x01' +
@@ -82,8 +83,7 @@ TEST(KeptBroadcast, Bytes_HaveNoFrameForTheFirstVersionOrLongNames) {
   const std::string long_topic(256, 'x');
   EXPECT_EQ(encode_kept(*b, wire_version::v1, "realtime:room", broadcast_origin::live), "");
   EXPECT_EQ(encode_kept(*b, wire_version::v2, long_topic, broadcast_origin::live), "");
-  EXPECT_FALSE(
-      encode_kept(*b, wire_version::v2, "realtime:room", broadcast_origin::live).empty());
+  EXPECT_FALSE(encode_kept(*b, wire_version::v2, "realtime:room", broadcast_origin::live).empty());
 }
 
 TEST(KeptBroadcast, OutboxRow_IsAnEventThatNobodySeesAsARow) {
