@@ -1,6 +1,6 @@
 #include "protocol/kept_broadcast.hpp"
 
-#include "protocol/claims.hpp"
+#include "protocol/base64url.hpp"
 #include "protocol/json_document.hpp"
 
 namespace pgcast {
