@@ -287,7 +287,8 @@ for (const vsn of ['1.0.0', '2.0.0']) {
     test('Replay_PublicChannelOrBadParameters_IsRefused', async () => {
       const raw = await world.raw({ vsn });
       const { reply } = await raw.join(fresh('room'), { replay: { since: 0 } }); // supabase-js would not send it
-      assert.deepEqual(reply, { status: 'error', response: { reason: 'UnableToReplayMessages: Replay is not allowed for public channels' } });
+      assert.deepEqual(reply.response, { reason: 'UnableToReplayMessages: Replay is not allowed for public channels' });
+      assert.equal(reply.code, 'replay_refused');
       for (const replay of [{}, { since: 'yesterday' }, { since: -1 }, { since: 1e18 }, { since: 0, limit: 'all' }, []]) {
         assert.equal(await watch(fresh('room'), { replay }).refused(), 'UnableToReplayMessages: Replay params are not valid', JSON.stringify(replay));
       }

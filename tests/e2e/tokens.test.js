@@ -144,7 +144,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
         .on('system', {}, (payload) => systems.push(payload))
         .subscribe((status) => statuses.push(status));
       await until(() => systems.length === 2, () => JSON.stringify({ systems, statuses }));
-      assert.deepEqual(systems.map((one) => one.extension), ['pgcast', 'postgres_changes']);
+      assert.deepEqual(systems.map((one) => one.extension), ['postgres_changes', 'pgcast']);
       const session = await session_of('open');
       await until(() => heard.length === 1, () => JSON.stringify({ heard, statuses }));
       assert.equal(heard[0].new.session_id, session);
