@@ -96,6 +96,7 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
                    std::shared_ptr<unsigned> running, place_key place) {
   wants_own_broadcasts_ = request.broadcast_self;
   wants_broadcast_acks_ = request.broadcast_ack;
+  wants_replication_ready_ = request.wants_replication_ready;
   presence_key_ = std::move(request.presence_key);
   if (presence_key_.empty()) presence_key_ = make_presence_key(place, id_.wire_topic);
   if (request.presence_enabled) enable_presence();
@@ -224,6 +225,13 @@ void channel::answer_joined(const std::string& ref) {
   reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
 }
 
+/// Once the source has said where it begins, nothing that is sent from the database is missed.
+void channel::tell_when_ready() {
+  if (!wants_replication_ready_ || services_.topics.published().history->epoch == 0) return;
+  wants_replication_ready_ = false;
+  tell({"system", "ok", "", "Replication connection established"});
+}
+
 /// What follows the answer, after broadcasts that are replayed.
 void channel::begin() {
   if (presence_) push_presence_state();
@@ -233,6 +241,7 @@ void channel::begin() {
   if (carries_rows() && !fallback_.empty()) {
     tell({"pgcast", "ok", "joined_as", "joined as role " + who_.role + ": " + fallback_});
   }
+  tell_when_ready();
 }
 
 /// Who waits for his changes wants to know when they do not begin.
@@ -393,6 +402,7 @@ void channel::renew(claims who) {
 void channel::tick(wall_time now) {
   if (presence_) presence_->catch_up();
   refresh_presence();
+  if (is_joined_) tell_when_ready();
   if (changes_) changes_->refresh();
   refresh_rights();
   const auto left = std::chrono::ceil<std::chrono::seconds>(who_.expires_at - now);

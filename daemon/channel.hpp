@@ -160,6 +160,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
                                         std::shared_ptr<unsigned> running);
   void answer_joined(const std::string& ref);
   void begin();
+  void tell_when_ready();
   boost::asio::awaitable<void> refuse_late(std::string ref, std::chrono::milliseconds timeout);
   void refuse(const std::string& ref, const error& e);
   bool has_ended() const { return owner_ == nullptr; }
@@ -178,6 +179,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool is_joined_ = false;
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;
+  bool wants_replication_ready_ = false;  ///< and has not been told yet
   std::string presence_key_;
   bool is_expiry_told_ = false;
   std::string fallback_;            ///< see note_fallback()

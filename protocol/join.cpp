@@ -89,6 +89,7 @@ void read_broadcast(json_value value, join_request& out) {
   for_each_member(value, [&](std::string_view key, json_value member) {
     if (key == "ack") out.broadcast_ack = flag_of(member, false);
     if (key == "self") out.broadcast_self = flag_of(member, false);
+    if (key == "replication_ready") out.wants_replication_ready = flag_of(member, false);
     if (key == "snapshot") read_snapshot(member, out);
     if (key == "resume") read_resume(member, out);
     if (key == "replay") read_replay(member, out);

@@ -22,6 +22,7 @@ struct join_request {
   std::string access_token;  ///< "" when absent or a key ("sb_...")
   bool broadcast_ack = false;
   bool broadcast_self = false;
+  bool wants_replication_ready = false;  ///< to be told when broadcasts from the database are heard
   bool presence_enabled = false;
   std::string presence_key;
   bool is_private = false;

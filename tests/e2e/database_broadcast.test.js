@@ -203,6 +203,18 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       assert.deepEqual(here.metas, there.metas);
     });
 
+    test('ReplicationReady_IsToldToWhoAsks_AndWhatIsSentThenArrives', async () => {
+      const topic = fresh('room');
+      const asking = world.client({ vsn }).watch(topic, { private: true, broadcast: { replication_ready: true } });
+      const other = await watch(topic).joined();
+      await until(() => asking.systems.length === 1, () => asking.say());
+      assert.deepEqual(asking.systems, [{ extension: 'system', status: 'ok', message: 'Replication connection established', channel: topic }]);
+      await send(topic, { n: 1 });
+      await asking.other();
+      await other.other();
+      assert.deepEqual(other.systems, []);
+    });
+
     test('Replay_NewestAreSentOldestFirst', async () => {
       const topic = fresh('room');
       await send_many(topic, 60);

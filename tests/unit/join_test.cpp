@@ -243,6 +243,11 @@ TEST(Join, ChangesOptions_TellWhetherAndHowLongTheClientWaits) {
   EXPECT_EQ(timeout("null"), 15'000);
 }
 
+TEST(Join, ReplicationReady_IsAskedFor) {
+  EXPECT_TRUE(parse_broadcast(R"({"replication_ready":true})").wants_replication_ready);
+  EXPECT_FALSE(parse_broadcast(R"({})").wants_replication_ready);
+}
+
 TEST(Join, FirstApi_HasAUserTokenAndNoOptions) {
   EXPECT_TRUE(parse(R"({"user_token":"a.b.c"})").has_user_token);
   EXPECT_FALSE(parse(R"({"access_token":"a.b.c"})").has_user_token);
