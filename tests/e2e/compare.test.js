@@ -53,6 +53,13 @@ async function compare(args, env = {}) {
   });
   running.add(one);
   one.counting = () => until(() => one.log().includes('both are subscribed'), () => one.log(), 60_000);
+  /** Cuts it off from that proxy, and waits until it has told so, after all that came before. */
+  one.cut_from = async (proxy, who) => {
+    const told = () => one.log().split(`${who}: the connection is lost`).length;
+    const before = told();
+    await proxy.stop();
+    await until(() => told() > before, () => one.log(), 30_000);
+  };
   one.result = async () => {
     const { code } = await one.ended;
     running.delete(one);
@@ -124,15 +131,16 @@ test('Resume_OnOurSide_MissesNothing', { timeout: 120_000 }, async () => {
   const run = await compare(['--url', url_of(ours), '--with', `http://127.0.0.1:${theirs.port}/socket`, '--for', '10m', '--resume',
     '--table', 'public.chat_history', '--filter', `session_id=eq.${here}`]);
   await run.counting();
-  await ours.stop(); // also before the first change
+  await run.cut_from(ours, 'this server'); // also before the first change
   await say(world, here, 'away-1');
   await theirs.has('away-1');
   await ours.listen();
   await ours.has('away-1');
-  await theirs.stop();
+  await run.cut_from(theirs, 'the other server');
   await say(world, elsewhere, 'not-asked-for');
   const lost = await say(world, here, 'away-2');
   await ours.has('away-2');
+  await run.cut_from(ours, 'this server');
   run.kill('SIGINT');
   await until(() => run.log().includes('waiting for stragglers'), () => run.log());
   run.kill('SIGINT');
@@ -140,7 +148,7 @@ test('Resume_OnOurSide_MissesNothing', { timeout: 120_000 }, async () => {
   const { code, text } = await run.result();
   assert.match(text, /^received +2 +1$/m);
   assert.match(text, /^missed +0 +1 {2}the other one had it$/m);
-  assert.match(text, /^drops +1 +1 /m);
+  assert.match(text, /^drops +2 +1 /m);
   assert.match(text, new RegExp(`^Missed by the other:\\n  2\\S+Z  public\\.chat_history INSERT id=${lost}$`, 'm'));
   assert.doesNotMatch(text, /Missed by this server|not-asked-for/);
   assert.equal(code, 0, text);
@@ -194,7 +202,7 @@ async function tls_proxy(directory, name, port) {
     const target = connect(port, '127.0.0.1');
     for (const socket of [client, target]) {
       sockets.add(socket);
-      socket.on('error', () => {}).on('close', () => [client, target].forEach((one) => one.destroy()));
+      socket.on('error', () => {}).on('close', () => [client, target].forEach((one) => one.end()));
     }
     client.pipe(target).pipe(client);
   }).on('tlsClientError', () => {});
@@ -205,15 +213,21 @@ async function tls_proxy(directory, name, port) {
 test('Tls_NeedsATrustedCertificateOfThatHost', { timeout: 90_000 }, async () => {
   const other = await other_daemon();
   const directory = make_certificates(['localhost', 'elsewhere.example']);
-  const good = await tls_proxy(directory, 'localhost', other.port);
+  const [ours, theirs] = [await watched(world.daemon), await watched(other)];
+  const good = await tls_proxy(directory, 'localhost', theirs.port);
   const foreign = await tls_proxy(directory, 'elsewhere.example', other.port);
   try {
     const trust = { SSL_CERT_FILE: path.join(directory, 'ca.pem') };
-    const run = await compare(['--with', `https://localhost:${good.port}`, '--for', '10m', '--json'], trust);
+    const run = await compare(['--url', url_of(ours), '--with', `https://localhost:${good.port}`, '--for', '10m', '--json'], trust);
     await run.counting();
-    await say(world, await add_session(world), 'through TLS');
+    const session = await add_session(world);
+    await say(world, session, 'through TLS');
+    for (const proxy of [ours, theirs]) await proxy.has('through TLS');
+    await run.cut_from(theirs, 'the other server');
+    await run.cut_from(ours, 'this server');
     run.kill('SIGINT');
     const { code, text } = await run.result();
+    assert.equal(json_of(text).both, 2, text); // the session and what was said
     assert.equal(code, 0, text);
     assert.deepEqual(good.asked, ['localhost'], 'the name is asked for (SNI)');
 
