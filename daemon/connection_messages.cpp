@@ -100,7 +100,7 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::limit].add();
     return reply_error(m, {errc::too_many_channels, "Too many channels"});
   }
-  name->is_private = request->is_private;
+  name->is_private = request->is_private && name->kind == topic_kind::plain;
   if (request->wants_replay) {
     const bool is_public = name->kind == topic_kind::plain && !name->is_private;
     if (is_public || !request->replay) {
@@ -136,7 +136,6 @@ void connection::on_join(const client_message& m) {
     metrics().joins[join_outcome::unauthorized].add();
     return reply_error(m, {errc::token_expired, "Token has expired"});
   }
-  name->is_private = request->is_private && name->kind == topic_kind::plain;
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
   channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));

@@ -128,8 +128,9 @@ asio::awaitable<result<position>> replay::place_of_time(std::string iso_time) {
                          std::make_shared<pg_snapshot>(first, first, std::vector<std::uint64_t>{}));
 }
 
-/// Newest by transaction, which is the order of the index. What was dropped from the outbox beside
-/// older rows that are still there is left out: nobody could read on from among them.
+/// Newest by transaction, which is the order of the index (session_id, xid). The key is asked for
+/// as a range and ordered by, or the planner may walk all of the outbox by xid. What was dropped
+/// beside older rows that are still there is left out: nobody could read on from among them.
 asio::awaitable<result<kept_broadcasts>> replay::newest_kept(std::string key, std::int64_t since_ms,
                                                              unsigned limit) {
   auto leased = co_await pool_.acquire();
@@ -137,12 +138,13 @@ asio::awaitable<result<kept_broadcasts>> replay::newest_kept(std::string key, st
   auto statements = begin_read();
   statements.emplace_back("SET LOCAL enable_seqscan = off");
   statements.emplace_back(
-      "SELECT id, xid FROM pgcast.outbox WHERE session_id = $1 AND operation = 'B'"
+      "SELECT id, xid FROM pgcast.outbox WHERE session_id >= $1 AND session_id <= $1"
+      " AND operation = 'B'"
       " AND at >= to_timestamp($2::bigint / 1000.0)"
       " AND xid > (SELECT coalesce(dropped_xid, '0') FROM pgcast.meta)"
       " AND coalesce((record::json ->> 'expires_at')::bigint"
       "              > extract(epoch FROM clock_timestamp()) * 1000, true)"
-      " ORDER BY xid DESC, id DESC LIMIT $3",
+      " ORDER BY session_id DESC, xid DESC, id DESC LIMIT $3",
       parameters{key, std::to_string(since_ms), std::to_string(limit)});
   statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_place_timeout);
