@@ -99,8 +99,6 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
   /// True if something of it is read from the source.
   bool has_feeds() const { return rows_ != nullptr || changes_ != nullptr || kept_ != nullptr; }
-  /// Called about four times a second.
-  void tick();
   /// What may be done on it, as far as it is known.
   const channel_rights& rights() const { return rights_; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
@@ -156,7 +154,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   error may_not_read() const;
   boost::asio::awaitable<void> review_rights();
   void refresh_rights();
-  boost::asio::awaitable<void> run_keep(requested_broadcast said, std::string ref,
+  boost::asio::awaitable<void> run_keep(requested_broadcast said, std::string id, std::string ref,
                                         std::shared_ptr<unsigned> running);
   void answer_joined(const std::string& ref);
   void begin();
@@ -179,7 +177,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool is_joined_ = false;
   bool wants_own_broadcasts_ = false;
   bool wants_broadcast_acks_ = false;
-  bool wants_replication_ready_ = false;  ///< and has not been told yet
+  bool wants_replication_ready_ = false;   ///< and has not been told yet
+  std::vector<std::string> own_messages_;  ///< being kept, not to be echoed: their ids
   std::string presence_key_;
   bool is_expiry_told_ = false;
   std::string fallback_;            ///< see note_fallback()

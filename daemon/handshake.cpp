@@ -40,6 +40,24 @@ bool has_token(const http_request& r, http::field name, std::string_view token) 
   return http::token_list{value}.exists({token.data(), token.size()});
 }
 
+/// Browsers and curl leave a few characters in a query as they are that RFC 3986 wants encoded,
+/// such as those of persist[ttl]=5.
+std::string with_strict_query(std::string_view target) {
+  const auto query = std::min(target.find('?'), target.size());
+  std::string out{target.substr(0, query)};
+  for (const char c : target.substr(query)) {
+    constexpr std::string_view left = "[]{}|\\^`";
+    if (left.find(c) == std::string_view::npos) {
+      out += c;
+    } else {
+      constexpr std::string_view digits = "0123456789ABCDEF";
+      out += {'%', digits[static_cast<unsigned char>(c) / 16],
+              digits[static_cast<unsigned char>(c) % 16]};
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 void throw_exception_from_error(const refused_request& e, const boost::source_location&) {
@@ -54,7 +72,8 @@ std::optional<std::string> request_target::parameter(std::string_view name) cons
 }
 
 result<request_target> parse_target(std::string_view target) {
-  const auto url = boost::urls::parse_origin_form({target.data(), target.size()});
+  const auto text = with_strict_query(target);
+  const auto url = boost::urls::parse_origin_form(text);
   if (!url) return error{errc::message_malformed, "the request target cannot be read"};
   request_target out;
   out.path = url->path();

@@ -1,7 +1,9 @@
 #include "daemon/http_broadcast.hpp"
 
 #include "daemon/metrics.hpp"
+#include "daemon/random_uuid.hpp"
 #include "protocol/broadcast_request.hpp"
+#include "protocol/error_reply.hpp"
 
 #include <boost/beast/core/string.hpp>
 
@@ -45,23 +47,31 @@ http_response answer_empty(const http_request& r, http::status status) {
   return with_cors(r, std::move(reply));
 }
 
-http_response answer_message(const http_request& r, http::status status, std::string_view message,
+http_response answer_message(const http_request& r, http::status status, const error& e,
                              std::string_view more = "") {
-  std::string body = R"({"message":)" + json_quote(message);
+  std::string body = R"({"message":)" + json_quote(e.detail);
+  body.append(R"(,"code":)").append(json_quote(text_code(e.code)));
+  body.append(R"(,"hint":)").append(json_quote(hint_of(e.code)));
   body.append(more).append("}");
   return with_cors(r, answer(r, status, "application/json", std::move(body)));
 }
 
 http_response answer_refused(const http_request& r, const refused_broadcast& e) {
   metrics().reserved_events_refused.add(e.reserved_events);
+  return answer_message(r, http::status::unprocessable_entity, {e.code, e.sentence},
+                        R"(,"errors":)" + e.errors);
+}
+
+http_response answer_too_large(const http_request& r, std::size_t most) {
   return answer_message(
-      r, http::status::unprocessable_entity, e.sentence,
-      R"(,"code":")" + std::string{text_code(e.code)} + R"(","errors":)" + e.errors);
+      r, http::status::payload_too_large,
+      {errc::payload_too_large, "the body is longer than " + std::to_string(most) + " bytes"});
 }
 
 http_response answer_unauthorized(const http_request& r, const refused_request& e) {
   metrics().handshakes_refused[e.why].add();
-  auto reply = answer_message(r, http::status::unauthorized, "Unauthorized");
+  auto reply = with_cors(r, answer(r, http::status::unauthorized, "application/json",
+                                   R"({"message":"Unauthorized"})"));
   reply.set(http::field::www_authenticate,
             R"(Bearer error="invalid_token", error_description=)" + json_quote(e.sentence));
   return reply;
@@ -128,11 +138,10 @@ asio::awaitable<result<bool>> may_speak(shard_services& services, topic to,
 }
 
 http_response answer_unavailable(const http_request& r, const error& e) {
-  const bool is_missing = e.code == errc::not_installed;
-  return answer_message(
-      r, http::status::service_unavailable,
-      is_missing ? e.detail : "the database cannot answer now, try again",
-      is_missing ? R"(,"code":"not_installed")" : R"(,"code":"source_unavailable")");
+  const error told = e.code == errc::not_installed
+                         ? e
+                         : error{errc::source_unavailable, "the database cannot answer now"};
+  return answer_message(r, http::status::service_unavailable, told);
 }
 
 void publish(shard_services& services, requested_broadcast message) {
@@ -147,7 +156,7 @@ void publish(shard_services& services, requested_broadcast message) {
 /// Keeps it, or only sends it. A batch has none to keep.
 asio::awaitable<result<void>> send(shard_services& services, requested_broadcast message) {
   if (message.keep) {
-    auto kept = co_await services.store.keep(std::move(message));
+    auto kept = co_await services.store.keep(std::move(message), random_uuid());
     if (!kept) co_return kept.error();
   } else {
     publish(services, std::move(message));
@@ -196,10 +205,13 @@ asio::awaitable<http_response> send_all(shard_services& services, const http_req
 
 /// What is wrong with a request as far as its header tells.
 std::optional<http_response> refuse_header(const http_request& r, const config& c, bool is_ours) {
-  if (!is_ours) return answer_message(r, http::status::not_found, "there is nothing here");
+  if (!is_ours)
+    return answer_message(r, http::status::not_found,
+                          {errc::message_malformed, "there is nothing here"});
   if (r.method() == http::verb::options) return answer_empty(r, http::status::no_content);
   if (r.method() != http::verb::post) {
-    auto reply = answer_message(r, http::status::method_not_allowed, "only POST is answered here");
+    auto reply = answer_message(r, http::status::method_not_allowed,
+                                {errc::message_malformed, "only POST is answered here"});
     reply.set(http::field::allow, "POST, OPTIONS");
     return reply;
   }
@@ -207,7 +219,23 @@ std::optional<http_response> refuse_header(const http_request& r, const config& 
   const auto refused = check_origin(r, c);  // no token protects from foreign pages
   if (!refused) return std::nullopt;
   metrics().handshakes_refused[refused->why].add();
-  return answer_message(r, refused->status, refused->sentence);
+  return answer_message(r, refused->status, {refused->code, refused->sentence});
+}
+
+broadcast_result<std::vector<requested_broadcast>> read_messages(std::string body,
+                                                                 const request_target& target,
+                                                                 std::span<const std::string> rest,
+                                                                 payload_encoding encoding,
+                                                                 const shard_services& services) {
+  const auto& limits = services.settings.limits;
+  const broadcast_limits allowed{limits.payload_bytes, limits.batch_messages};
+  if (rest.empty()) return parse_batch(body, services.description, allowed);
+  auto one = check_single(to_single(std::move(body), target, rest, encoding), services.description,
+                          allowed);
+  if (!one) return one.error();
+  std::vector<requested_broadcast> out;
+  out.push_back(*std::move(one));
+  return out;
 }
 
 asio::awaitable<http_response> answer_broadcast(shard_services& services, http_exchange& client,
@@ -224,39 +252,26 @@ asio::awaitable<http_response> answer_broadcast(shard_services& services, http_e
   if (!who) co_return answer_unauthorized(r, who.error());
   const auto encoding = encoding_of(r, is_single);
   if (!encoding) {
-    co_return answer_message(
-        r, http::status::unsupported_media_type,
-        is_single ? "use application/json or application/octet-stream" : "use application/json");
+    const error what{
+        errc::message_malformed,
+        is_single ? "send application/json or application/octet-stream" : "send application/json"};
+    co_return answer_message(r, http::status::unsupported_media_type, what);
   }
-  const std::size_t body_limit = std::max(limits.message_bytes, limits.payload_bytes);
-  const std::size_t length = client.body_length().value_or(body_limit);
-  const std::size_t most = std::max(limits.bodies_bytes / settings.threads, body_limit);
-  if (length <= body_limit && services.body_bytes + length > most) {
+  const std::size_t most = std::max(limits.message_bytes, limits.payload_bytes);
+  const std::size_t length = client.body_length().value_or(most);
+  if (length > most) co_return answer_too_large(r, most);
+  if (services.body_bytes + length > std::max(limits.bodies_bytes / settings.threads, most)) {
     metrics().handshakes_refused[refusal::full].add();
-    co_return answer_message(r, http::status::service_unavailable,
-                             "too many messages arrive at the same time, try again");
+    const error what{errc::source_unavailable, "too many messages arrive at the same time"};
+    co_return answer_message(r, http::status::service_unavailable, what);
   }
-  const body_share share(services.body_bytes, length <= body_limit ? length : 0);
-  const auto read = co_await client.read_body(body_limit);
-  if (read == http_exchange::body::too_large) {
-    co_return answer_message(r, http::status::payload_too_large,
-                             "the body is longer than " + std::to_string(body_limit) + " bytes",
-                             R"(,"code":"payload_too_large")");
-  }
+  const body_share share(services.body_bytes, length);
+  const auto read = co_await client.read_body(most);
+  if (read == http_exchange::body::too_large) co_return answer_too_large(r, most);
   if (read == http_exchange::body::lost) co_return http_response{};
-  const broadcast_limits allowed{limits.payload_bytes, limits.batch_messages};
-  std::vector<requested_broadcast> messages;
-  if (is_single) {
-    auto one = check_single(to_single(client.take_body(), target, rest, *encoding),
-                            services.description, allowed);
-    if (!one) co_return answer_refused(r, one.error());
-    messages.push_back(*std::move(one));
-  } else {
-    auto all = parse_batch(r.body(), services.description, allowed);
-    if (!all) co_return answer_refused(r, all.error());
-    messages = *std::move(all);
-  }
-  co_return co_await send_all(services, r, *who, std::move(messages));
+  auto messages = read_messages(client.take_body(), target, rest, *encoding, services);
+  if (!messages) co_return answer_refused(r, messages.error());
+  co_return co_await send_all(services, r, *who, *std::move(messages));
 }
 
 }  // namespace

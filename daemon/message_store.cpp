@@ -20,7 +20,7 @@ std::string hex_bytea(std::string_view bytes) {
   return out;
 }
 
-pg_statement insert_of(requested_broadcast b) {
+pg_statement insert_of(requested_broadcast b, std::string id) {
   using value = std::optional<std::string>;
   const bool is_json = b.encoding == payload_encoding::json;
   const value bytes = is_json ? value{} : hex_bytea(b.payload);
@@ -31,10 +31,11 @@ pg_statement insert_of(requested_broadcast b) {
                                 json,
                                 bytes,
                                 b.to.is_private ? "true" : "false",
-                                ttl ? value{std::to_string(ttl->count())} : value{}};
+                                ttl ? value{std::to_string(ttl->count())} : value{},
+                                std::move(id)};
   return {
       "SELECT pgcast.keep_broadcast($1, $2, $3::jsonb, $4::bytea, $5::boolean,"
-      " make_interval(secs => $6::double precision))",
+      " make_interval(secs => $6::double precision), $7::uuid)",
       std::move(parameters)};
 }
 
@@ -55,14 +56,14 @@ error explain(error e) {
 
 }  // namespace
 
-asio::awaitable<result<std::string>> message_store::keep(requested_broadcast b) {
+asio::awaitable<result<void>> message_store::keep(requested_broadcast b, std::string id) {
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
   std::vector<pg_statement> statements;
-  statements.push_back(insert_of(std::move(b)));
+  statements.push_back(insert_of(std::move(b), std::move(id)));
   auto rows = co_await leased->pg().run(std::move(statements), k_answer_timeout);
   if (!rows) co_return explain(rows.error());
-  co_return std::string{(*rows)[0].text(0, 0)};
+  co_return result<void>{};
 }
 
 }  // namespace pgcast

@@ -15,10 +15,10 @@ class message_store {
  public:
   explicit message_store(pg_pool& pool) : pool_(pool) {}
 
-  /// Gives the message's id when it is committed. Fails with payload_malformed for what Postgres
-  /// cannot hold (NUL in a text), with not_installed where there is no place for it, else as
-  /// pg_pool::acquire() does. Whether it may be sent was asked before.
-  boost::asio::awaitable<result<std::string>> keep(requested_broadcast b);
+  /// Returns when the message is committed. `id` is a new UUID. Fails with payload_malformed for
+  /// what Postgres cannot hold (NUL in a text), with not_installed where there is no place for it,
+  /// else as pg_pool::acquire() does. Whether it may be sent was asked before.
+  boost::asio::awaitable<result<void>> keep(requested_broadcast b, std::string id);
 
  private:
   pg_pool& pool_;

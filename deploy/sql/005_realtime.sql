@@ -72,13 +72,12 @@ END $$;
 -- Keeps a broadcast that came to the daemon, and gives its id; its trigger sends it, by every
 -- daemon. Either `payload` or `bytes` is null. `ttl` null: replayed for as long as the outbox keeps it.
 CREATE OR REPLACE FUNCTION pgcast.keep_broadcast(topic text, event text, payload jsonb, bytes bytea,
-                                                 private boolean, ttl interval DEFAULT NULL)
+                                                 private boolean, ttl interval DEFAULT NULL,
+                                                 id uuid DEFAULT gen_random_uuid())
 RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  id uuid := gen_random_uuid();
 BEGIN
   PERFORM set_config('pgcast.message_ttl', coalesce(ttl::text, ''), true);
   IF bytes IS NULL THEN

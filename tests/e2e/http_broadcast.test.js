@@ -178,7 +178,7 @@ test('Batch_WithAFaultyMessage_NamesItsFieldAndSendsNothing', async () => {
   const good = { topic, event: 'good', payload: {} };
   const answer = await batch([good, { topic, payload: {} }, good]);
   assert.equal(answer.status, 422);
-  assert.deepEqual(answer.body, { message: "messages[1].event can't be blank", code: 'payload_malformed', errors: { messages: [{}, { event: ["can't be blank"] }, {}] } });
+  assert.deepEqual(answer.body, { message: "messages[1].event can't be blank", code: 'payload_malformed', hint: 'mend the field that the sentence names', errors: { messages: [{}, { event: ["can't be blank"] }, {}] } });
   await batch([{ topic, event: 'end', payload: {} }]);
   await heard(watch, 'end');
   assert.deepEqual(watch.others.map((one) => one.event), ['end']);

@@ -13,7 +13,7 @@ import test from 'node:test';
 const floors = [
   /* 0  what is true */ [['protocol/*']],
   /* 1  surroundings */ [['config', 'config_text', 'settings'], ['metrics'], ['systemd'],
-    ['event_sink'], ['with_timeout'], ['embedded'], ['asio'], ['url'], ['sql_text']],
+    ['event_sink'], ['with_timeout'], ['embedded'], ['asio'], ['url'], ['sql_text'], ['random_uuid']],
   /* 1 */ [['log'], ['handshake'], ['pg_options'], ['key_document']],
   /* 2  one descriptor each */ [['key_source'], ['pg_connection', 'pg_connection_queries'], ['pg_session'], ['client_socket'],
     ['websocket_client']],
@@ -28,7 +28,7 @@ const floors = [
   /* 3 */ [['shard_services']],
   /* 4  one client */ [['feed'], ['channel_presence']],
   /* 4 */ [['topic_feed'], ['changes_feed'], ['broadcast_feed']],
-  /* 4 */ [['channel', 'channel_join']],
+  /* 4 */ [['channel', 'channel_join', 'channel_messages', 'channel_rights']],
   /* 4 */ [['connection', 'connection_messages', 'connection_places']],
   /* 5 */ [['http_exchange']],
   /* 5 */ [['http_console'], ['http_api'], ['http_broadcast']],

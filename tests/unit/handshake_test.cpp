@@ -84,6 +84,19 @@ TEST(Target, IsSplitAndDecoded) {
   EXPECT_EQ(t.parameter("absent"), std::nullopt);
 }
 
+TEST(Target, Segments_MayHaveSlashesInThem) {
+  const auto t = target("/api/broadcast/a%2Fb/events/e%202%2Fx?private=true");
+  EXPECT_EQ(t.segments, (std::vector<std::string>{"api", "broadcast", "a/b", "events", "e 2/x"}));
+  EXPECT_TRUE(target("/").segments.empty());
+}
+
+TEST(Target, QueryAsBrowsersLeaveIt_IsTaken) {
+  EXPECT_EQ(target("/x?persist[ttl]=5").parameter("persist[ttl]"), "5");
+  EXPECT_EQ(target("/x?persist%5Bttl%5D=5").parameter("persist[ttl]"), "5");
+  EXPECT_EQ(target("/x?a={|}^`\\").parameter("a"), "{|}^`\\");
+  EXPECT_FALSE(parse_target("/x[1]"));
+}
+
 TEST(Target, ThatIsNoPath_IsMalformed) {
   for (const auto* text :
        {"", "events", "http://host/x", "*", "/a%2", "/a%zz", "/a b", "/a\n", "/?a=%", "/#part"}) {
