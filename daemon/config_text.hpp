@@ -44,6 +44,9 @@ bool is_network(std::string_view text);
 /// "*" or scheme://host[:port], as browsers send it.
 bool is_origin(std::string_view text);
 
+/// "localhost:4000" -> "localhost", "[::1]:4000" -> "[::1]".
+std::string_view host_name(std::string_view host_and_port);
+
 /// "localhost", "127.0.0.1", "[::1]": this machine alone, as the host of a URL.
 bool is_loopback_name(std::string_view host);
 

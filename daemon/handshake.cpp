@@ -25,12 +25,6 @@ std::string_view header(const http_request& r, std::string_view name) {
   return {value.data(), value.size()};
 }
 
-/// "localhost:4000" -> "localhost", "[::1]:4000" -> "[::1]".
-std::string_view host_name(std::string_view host_and_port) {
-  if (host_and_port.starts_with('[')) return host_and_port.substr(0, host_and_port.find(']') + 1);
-  return host_and_port.substr(0, host_and_port.find(':'));
-}
-
 refused_request no_token(const error& e) {
   return {refusal::token, http::status::unauthorized, e.detail, e.code};
 }

@@ -346,8 +346,10 @@ TEST_F(Config, KeySet_IsAFileOrATrustworthyUrl) {
     EXPECT_TRUE(is_taken(good)) << good;
   }
   for (const auto* bad :
-       {"http://id.example/jwks", "http://127.0.0.1.example/", "ftp://localhost/k", "https://",
-        "https://user:word@id.example/", "file:///etc/keys.json", "https://id.example/a b"}) {
+       {"http://id.example/jwks", "http://127.0.0.1.example/", "http://localhost.example/",
+        "http://localhost@id.example/", "http://[::1].example/", "HTTP://id.example/",
+        "ftp://localhost/k", "https://", "https://user:word@id.example/", "file:///etc/keys.json",
+        "https://id.example/a b"}) {
     EXPECT_FALSE(is_taken(bad)) << bad;
   }
 }
