@@ -71,8 +71,6 @@ void channel::spawn(asio::awaitable<void> work) {
                  });
 }
 
-}
-
 // ---- the client's queue
 
 void channel::send(shared_frame frame, std::uint32_t feed_number) {
