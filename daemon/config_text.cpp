@@ -5,6 +5,7 @@
 
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <memory>
@@ -180,8 +181,10 @@ bool is_origin(std::string_view text) {
 }
 
 std::string_view host_name(std::string_view host_and_port) {
-  if (host_and_port.starts_with('[')) return host_and_port.substr(0, host_and_port.find(']') + 1);
-  return host_and_port.substr(0, host_and_port.find(':'));
+  if (!host_and_port.starts_with('[')) return host_and_port.substr(0, host_and_port.find(':'));
+  const auto end = std::min(host_and_port.find(']'), host_and_port.size() - 1) + 1;
+  const bool is_whole = end == host_and_port.size() || host_and_port[end] == ':';
+  return is_whole ? host_and_port.substr(0, end) : host_and_port;
 }
 
 bool is_loopback_name(std::string_view host) {
@@ -194,7 +197,7 @@ bool is_key_set_url(std::string_view text) {
   if (!boost::urls::parse_uri({text.data(), text.size()})) return false;
   const bool is_plain = text.starts_with("http://");
   if (!is_plain && !text.starts_with("https://")) return false;
-  // Not by Boost 1.81's URL, which takes 127.0.0.1.example for the host 127.0.0.1.
+  // Not by Boost 1.81's URL: it takes 127.0.0.1.example for the host 127.0.0.1.
   const auto rest = text.substr(text.find("://") + 3);
   const auto authority = rest.substr(0, rest.find_first_of("/?#"));
   const auto host = host_name(authority);

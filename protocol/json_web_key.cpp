@@ -15,7 +15,7 @@ using family = signature_algorithm::family;
 constexpr std::size_t k_keys = 100;
 constexpr int k_tries = 8;  // of a token without kid, which costs a verification each
 constexpr unsigned k_least_rsa_bits = 2'048;      // RFC 7518, section 3.3
-constexpr unsigned k_most_rsa_bits = 8'192;       // 0.5 ms a verification
+constexpr unsigned k_most_rsa_bits = 8'192;       // a verification costs its square
 constexpr std::size_t k_least_secret_bytes = 32;  // RFC 7518, section 3.2
 
 }  // namespace
