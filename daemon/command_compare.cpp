@@ -78,7 +78,7 @@ class comparison_run {
   };
 
   server& at(side of) { return servers_[static_cast<std::size_t>(of)]; }
-  void hear(side from, news heard);
+  void hear(side from, const news& heard);
   void advance();
   void enter(phase next);
   void fail(int exit_code, const std::string& sentence);
@@ -105,8 +105,7 @@ std::optional<comparison_report> comparison_run::run() {
   interrupt();
   for (const auto of : {side::ours, side::theirs}) {
     at(of).running.emplace(at(of).settings, [this, of](news heard) {
-      boost::asio::post(
-          loop_, [this, of, heard = std::move(heard)]() mutable { hear(of, std::move(heard)); });
+      boost::asio::post(loop_, [this, of, heard = std::move(heard)] { hear(of, heard); });
     });
   }
   while (phase_ != phase::over) {
@@ -139,7 +138,7 @@ void comparison_run::interrupt() {
   });
 }
 
-void comparison_run::hear(side from, news heard) {
+void comparison_run::hear(side from, const news& heard) {
   auto& one = at(from);
   switch (heard.what) {
     case news::kind::subscribed:
