@@ -25,13 +25,13 @@ pg_statement insert_of(requested_broadcast b, std::string id) {
   const bool is_json = b.encoding == payload_encoding::json;
   const value bytes = is_json ? value{} : hex_bytea(b.payload);
   const value json = is_json ? value{std::move(b.payload)} : value{};
-  const auto ttl = b.keep ? b.keep->ttl : std::nullopt;
+  const bool has_ttl = b.keep && b.keep->ttl;
   std::vector<value> parameters{std::move(b.to.name),
                                 std::move(b.event),
                                 json,
                                 bytes,
                                 b.to.is_private ? "true" : "false",
-                                ttl ? value{std::to_string(ttl->count())} : value{},
+                                has_ttl ? value{std::to_string(b.keep->ttl->count())} : value{},
                                 std::move(id)};
   return {
       "SELECT pgcast.keep_broadcast($1, $2, $3::jsonb, $4::bytea, $5::boolean,"

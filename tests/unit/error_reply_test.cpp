@@ -24,7 +24,8 @@ TEST(ErrorReply, EveryReasonWithAWordOfSupabase_HasAHint) {
   for (int number = 1; number < 100; ++number) {
     const error e{static_cast<errc>(number), "x"};
     EXPECT_TRUE(is_json(error_reply(e)));
-    if (reason_of(e) != "x") EXPECT_NE(hint_of(e.code), "") << text_code(e.code);
+    if (reason_of(e) == "x") continue;
+    EXPECT_NE(hint_of(e.code), "") << text_code(e.code);
   }
 }
 
