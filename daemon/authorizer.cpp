@@ -25,6 +25,21 @@ bool tells_membership(const table_description& t) {
 
 }  // namespace
 
+viewer_class::viewer_class(std::string role, std::string claims)
+    : role_(std::move(role)),
+      claims_(std::move(claims)),
+      of_identity_(std::make_shared<decisions>()) {}
+
+void viewer_class::forget(const std::string* session) {
+  for (auto* known : {&decisions_, of_identity_.get()}) {
+    if (session == nullptr) {
+      known->clear();
+    } else {
+      known->erase(*session);
+    }
+  }
+}
+
 visibility visibility_map::of(const event& e, const viewer_class& viewer) const {
   if (viewer.sees_everything()) return {true, true, true};
   const auto found = answers_.find({&e, &viewer});
@@ -47,9 +62,24 @@ std::shared_ptr<viewer_class> authorizer::class_of(const std::string& role,
   if (!viewer) {
     viewer = std::make_shared<viewer_class>(role, claims);
     known = viewer;
+    share_by_identity(*viewer);
     std::erase_if(classes_, [](const auto& entry) { return entry.second.expired(); });
+    std::erase_if(identities_, [](const auto& entry) { return entry.second.expired(); });
   }
   return viewer;
+}
+
+void authorizer::share_by_identity(viewer_class& viewer) {
+  const auto identity = raw_values(viewer.claims(), {"sub", "role", "email"});
+  if (!identity) return;
+  std::string key = viewer.role();
+  for (const auto& value : *identity) key.append("\n").append(value);
+  auto& known = identities_[key];
+  if (auto shared = known.lock()) {
+    viewer.of_identity_ = std::move(shared);
+  } else {
+    known = viewer.of_identity_;
+  }
 }
 
 void authorizer::observe(const std::vector<event>& events) {
@@ -68,12 +98,7 @@ void authorizer::observe(const std::vector<event>& events) {
 void authorizer::make_void(const std::string* session) {
   for (auto& [key, weak] : classes_) {
     const auto viewer = weak.lock();
-    if (!viewer) continue;
-    if (session == nullptr) {
-      viewer->decisions_.clear();
-    } else {
-      viewer->decisions_.erase(*session);
-    }
+    if (viewer) viewer->forget(session);
   }
   for (const auto& weak : askings_) {
     const auto one = weak.lock();
@@ -140,7 +165,7 @@ std::shared_ptr<const table_shapes> authorizer::known_shapes(const std::string& 
 void authorizer::forget_decisions(const std::string& role) {
   for (auto& [key, weak] : classes_) {
     const auto viewer = weak.lock();
-    if (viewer && viewer->role() == role) viewer->decisions_.clear();
+    if (viewer && viewer->role() == role) viewer->forget(nullptr);
   }
   for (const auto& weak : askings_) {
     if (const auto one = weak.lock()) one->is_void = true;
@@ -184,8 +209,9 @@ authorizer::role_sides authorizer::read_sides(
 }
 
 viewer_class::decision* authorizer::find(viewer_class& viewer, const policy_row& row) {
-  const auto of_session = viewer.decisions_.find(row.session);
-  if (of_session == viewer.decisions_.end()) return nullptr;
+  auto& decisions = viewer.decided_by(*row.policy);
+  const auto of_session = decisions.find(row.session);
+  if (of_session == decisions.end()) return nullptr;
   const auto found = of_session->second.find(row.values);
   return found == of_session->second.end() ? nullptr : &found->second;
 }

@@ -24,8 +24,7 @@ class viewer_class {
  public:
   using clock = std::chrono::steady_clock;
 
-  viewer_class(std::string role, std::string claims)
-      : role_(std::move(role)), claims_(std::move(claims)) {}
+  viewer_class(std::string role, std::string claims);
 
   /// "" with auth.mode off: no role is taken, everything is seen.
   const std::string& role() const { return role_; }
@@ -41,10 +40,19 @@ class viewer_class {
     clock::time_point decided_at{};  ///< before the database was asked
   };
 
+  /// Session id of a row -> its table and the values that the policies read -> decision.
+  using decisions = std::map<std::string, std::unordered_map<std::string, decision>, std::less<>>;
+  decisions& decided_by(const table_policy& policy) {
+    return policy.reads_identity_only ? *of_identity_ : decisions_;
+  }
+  void forget(const std::string* session);  ///< nullptr: all
+
   std::string role_;
   std::string claims_;
-  /// Session id of a row -> its table and the values that the policies read -> decision.
-  std::map<std::string, std::unordered_map<std::string, decision>, std::less<>> decisions_;
+  decisions decisions_;
+  /// By policies that tell apart no more than sub, role and email: shared by all classes that are
+  /// alike in these, as the tokens of one user are.
+  std::shared_ptr<decisions> of_identity_;
 };
 
 /// Which sides of an event a class may see, and whether with all of their columns.
@@ -143,6 +151,7 @@ class authorizer {
   bool is_current(const open_row& one) const;
   void keep(const std::vector<open_row>& open, const asking& asked);
   void make_void(const std::string* session);
+  void share_by_identity(viewer_class& viewer);
   void forget_decisions(const std::string& role);
 
   void start_refreshing();
@@ -155,6 +164,7 @@ class authorizer {
   const relay_description& description_;
   milliseconds cache_;
   std::unordered_map<std::string, std::weak_ptr<viewer_class>> classes_;
+  std::unordered_map<std::string, std::weak_ptr<viewer_class::decisions>> identities_;
   struct cached_policies {
     std::shared_ptr<const role_policies> policies;
     viewer_class::clock::time_point read_at{};

@@ -131,7 +131,7 @@ void authorizer::keep(const std::vector<open_row>& open, const asking& asked) {
   for (const auto& one : open) {
     if (!one.row->policy->is_cacheable || asked.void_sessions.contains(one.row->session)) continue;
     if (!is_current(one)) continue;
-    auto& decisions = one.viewer->decisions_;
+    auto& decisions = one.viewer->decided_by(*one.row->policy);
     if (decisions.size() > k_kept_sessions) decisions.clear();
     auto& of_session = decisions[one.row->session];
     if (of_session.size() > k_kept_rows) of_session.clear();

@@ -10,7 +10,8 @@ namespace {
 /// One row per table: grants, whether row-level security binds the role, its SELECT policies ORed
 /// (permissive) and ANDed (restrictive), the columns that they name by pg_depend, and whether a
 /// decision may be kept: pg_depend lists no column for a whole-row reference, and no built-in
-/// function, so both are read from the expression itself.
+/// function, so both are read from the expression itself. So is whether it can tell apart only who
+/// differs in sub, role or email; what another table's own policies read is not looked at.
 constexpr std::string_view k_policies = R"sql(
 WITH relayed AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, c.relrowsecurity, c.relforcerowsecurity
@@ -55,7 +56,20 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                               JOIN pg_proc f ON f.oid = used.id[1]::oid
                               WHERE f.provolatile = 'v'))),
   EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-          WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd')
+          WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd'),
+  NOT EXISTS (SELECT FROM policy p WHERE p.polrelid = t.oid
+              AND (p.polqual::text ~ '\{(AGGREF|WINDOWFUNC|ROWCOMPARE|COERCETODOMAIN) '
+                   OR EXISTS (SELECT FROM regexp_matches(p.polqual::text,
+                                                         ':(?:op)?funcid (\d+)', 'g') AS used(id)
+                              JOIN pg_proc f ON f.oid = used.id[1]::oid
+                              JOIN pg_namespace n ON n.oid = f.pronamespace
+                              WHERE (n.nspname <> 'pg_catalog' OR f.provolatile <> 'i')
+                                AND (n.nspname <> 'auth' OR f.pronargs > 0
+                                     OR f.proname NOT IN ('uid', 'role', 'email')))
+                   OR EXISTS (SELECT FROM pg_depend d JOIN pg_class c ON c.oid = d.refobjid
+                              WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+                                AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> t.oid
+                                AND (c.relkind NOT IN ('r', 'p') OR c.relrowsecurity))))
 FROM relayed t, viewer v
 ORDER BY 1, 2)sql";
 
@@ -192,6 +206,7 @@ asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::str
     p.columns = split_lines(found.text(i, 6));
     p.is_cacheable = found.text(i, 7) == "t";
     p.needs_whole_record = found.text(i, 8) == "t";
+    p.reads_identity_only = found.text(i, 9) == "t";
     out.tables.push_back(std::move(p));
   }
   co_return out;

@@ -24,7 +24,9 @@ struct table_policy {
   std::string expression;            ///< the SELECT policies for the role as one boolean expression
   std::vector<std::string> columns;  ///< of this table, that the expression reads
   bool is_cacheable = true;          ///< false: whole-row reference or volatile function
-  bool needs_whole_record = false;   ///< a column's domain may refuse the NULL of one left out
+  /// They read no claims but sub, role and email, through auth.uid(), auth.role(), auth.email().
+  bool reads_identity_only = false;
+  bool needs_whole_record = false;  ///< a column's domain may refuse the NULL of one left out
 
   bool operator==(const table_policy&) const = default;
 };
