@@ -43,10 +43,11 @@ struct presence_news {
 /// Who comes to a quiet topic is told at once; other changes when the topic's window is over, all
 /// of a window at once. Nothing is told of what has cancelled itself out: who leaves and comes back
 /// in time, under the same key and with the same members, has never been away. Who comes back with
-/// others is an update.  A diff is such that clients of any version end up with the right list
-/// (docs/decisions/0009): a join names all metas of its key, a leave takes all of them away, and
-/// what stays of them joins again in a second diff. Pure: time is given. Not thread-safe: one
-/// shard, one copy.
+/// others is an update.
+///
+/// A diff is such that clients of any version end up with the right list (docs/decisions/0009): a
+/// join names all metas of its key, a leave takes all of them away, and what stays of them joins
+/// again in a second diff. Pure: time is given. Not thread-safe: one shard, one copy.
 class presences {
  public:
   using clock = std::chrono::steady_clock;
