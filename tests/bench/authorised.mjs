@@ -29,8 +29,9 @@ const k_subscriptions = {
 };
 
 /** One entry per workload and way to subscribe. */
-export async function measure_authorised(_, { is_quick }) {
+export async function measure_authorised(main, { is_quick }) {
   const bed = new Bed();
+  bed.losses = main.losses; // where they make the command fail
   const figures = [];
   try {
     await bed.start({ threads: 2, sql: k_sql });
@@ -57,7 +58,7 @@ async function one_figure(bed, { name, joined, rate, subscribers, tokens, secs }
   try {
     const report = await bed.generate(['--rows', bed.world.postgres.url(), '--join', joined, '--ack', '"status":"ok"', '--tokens', tokens,
       '--path', '/realtime/v1/websocket?apikey={k}&vsn=1.0.0', '--port', daemon.port, '--pid', daemon.process.pid, '--tree', bed.world.postgres.process.pid,
-      '--label', label, '--conns', subscribers, '--topics', 1, '--rate', rate, '--warmup', 0, '--secs', secs]);
+      '--label', label, '--conns', subscribers, '--topics', 1, '--rate', rate, '--warmup', 0, '--secs', secs, '--drain', 60]);
     const { p50, p95, p99, max } = report.lat_us;
     return {
       name: label, subscribers, rate, secs: report.secs, wanted_per_s: rate * subscribers, deliveries_per_s: report.deliveries_per_s,

@@ -707,8 +707,8 @@ class Generator {
       else gaps_ += seq - c.last_n - 1;
     }
     c.last_n = std::max(c.last_n, seq);
-    if (measuring_) {
-      ++measured_;
+    // By when it was due, not by when it came: what is late counts, also if it comes in the drain.
+    if (t >= measured_from_ && t < measured_to_) {
       latency_.add(now > t ? now - t : 0);
       // Delivered before the writer heard of its commit: no time has passed since.
       if (rows_ && o_.topics == 1)
@@ -783,9 +783,11 @@ class Generator {
     const uint64_t self0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), t0 = now_ns(), r0 = received_, e0 = events_,
                    b0 = bytes_, f0 = frames_;
     measuring_ = true;
+    measured_from_ = o_.warmup > 0 ? t0 : 0;
     run_until(t0 + uint64_t(o_.secs * 1e9));
     measuring_ = false;
     const uint64_t t1 = now_ns();
+    measured_to_ = t1;
     const ProcUse s1 = proc_use(o_.pid);
     tree_cpu_ = tree_cpu_s(o_.tree) - tree0;
     secs_ = double(t1 - t0) / 1e9;
@@ -869,7 +871,8 @@ class Generator {
   uint64_t events_ = 0, expected_ = 0, rate_start_ = 0, rate_count_ = 0;
 
   bool measuring_ = false;
-  uint64_t received_ = 0, measured_ = 0, bytes_ = 0, frames_ = 0, gaps_ = 0, disorder_ = 0;
+  uint64_t measured_from_ = UINT64_MAX, measured_to_ = UINT64_MAX;  // events due in between
+  uint64_t received_ = 0, bytes_ = 0, frames_ = 0, gaps_ = 0, disorder_ = 0;
   Histogram latency_;
   std::unique_ptr<row_publisher> rows_;
   std::vector<uint64_t> committed_at_;  // per event, of the one topic
