@@ -4,13 +4,16 @@
 
 #include <CLI/CLI.hpp>
 
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 
 #include <sysexits.h>
+#include <unistd.h>
 
 #ifndef PGCAST_VERSION
 #define PGCAST_VERSION "0.0.0"
@@ -138,6 +141,23 @@ void add_compare_flags(CLI::App& compare, command_line& line) {
       ->type_name("FILE");
 }
 
+/// Says why the process ends before it does. Of threads that fail together the first one tells: the
+/// standard library's own handler tells of none then.
+[[noreturn]] void end_loudly() {
+  static std::atomic_flag is_told;
+  while (is_told.test_and_set()) pause();
+  const char* why = "no exception";
+  try {
+    if (const auto failed = std::current_exception()) std::rethrow_exception(failed);
+  } catch (const std::exception& e) {
+    why = e.what();
+  } catch (...) {
+    why = "an exception of an unknown kind";
+  }
+  std::fprintf(stderr, "pgcast: this is a bug, the process ends: %s\n", why);
+  std::abort();
+}
+
 int run(int argc, char** argv) {
   command_line line;
   CLI::App app{"Relays committed changes of PostgreSQL to WebSocket clients.", "pgcast"};
@@ -188,6 +208,7 @@ int run(int argc, char** argv) {
 }  // namespace pgcast
 
 int main(int argc, char** argv) {
+  std::set_terminate(pgcast::end_loudly);
   try {
     return pgcast::run(argc, argv);
   } catch (const std::exception& e) {

@@ -62,7 +62,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
         { ...k_chat, event: 'INSERT', filter: `session_id=eq.${a}` },
         { ...k_chat, event: 'INSERT', filter: `session_id=in.(${a},${b})` },
         { ...k_chat, event: 'UPDATE', filter: `session_id=eq.${a}` },
-        { event: '*', schema: 'public', table: 'session_info', filter: `session_id=eq.${a}` },
+        { event: 'UPDATE', schema: 'public', table: 'session_info', filter: `session_id=eq.${a}` },
         { ...k_chat, event: 'INSERT', filter: `session_id=eq.${a}` },
         { event: '*', schema: '*' },
       ]).joined();
