@@ -74,7 +74,6 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     auto asked = co_await ask_rights();
     if (has_ended()) co_return;
     if (!asked) co_return refuse(ref, asked.error());
-    if (kept_ && !rights_.read_broadcast) co_return refuse(ref, may_not_read());
   }
   std::optional<held_place> held;
   if (key_) {

@@ -31,7 +31,9 @@ asio::awaitable<result<void>> channel::ask_rights() {
     rights_ = *asked;
     review_at_ = std::max(rights_.decided_at + services_.settings.auth_cache,
                           std::chrono::steady_clock::now() + k_reviews_apart);
-    if (rights_.read_broadcast || rights_.read_presence) co_return result<void>{};
+    // A replay reads broadcasts out of the outbox, whatever comes of the channel's rights later.
+    const bool may_stay = rights_.read_broadcast || (rights_.read_presence && !kept_);
+    if (may_stay) co_return result<void>{};
     co_return may_not_read();
   }
 }

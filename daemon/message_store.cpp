@@ -47,9 +47,10 @@ error explain(error e) {
   }
   for (const std::string_view state : {"42883", "42P01", "3F000"}) {
     if (!e.detail.starts_with(state)) continue;
-    return {errc::not_installed,
-            "messages are kept in the table realtime.messages, which is missing: run pgcast "
-            "install"};
+    return {
+        errc::not_installed,
+        "messages are kept in the table realtime.messages, which is missing or not relayed: run "
+        "pgcast install, then pgcast check"};
   }
   return e;
 }

@@ -63,33 +63,34 @@ END $$;
 --
 -- This runs at every write, and its cost is why it looks as it does (docs/decisions/0004). It has no
 -- SET clauses: it asks whether the writer's settings are the usual ones instead, else lets
--- pgcast.rendered() render the row. SECURITY DEFINER without a search_path of its own, so every name
--- and operator is written with its schema, IS DISTINCT FROM and IN are not used (they look an operator
--- up), and types that could bring a cast function of their own are 'careful'.
+-- pgcast.rendered() render the row. SECURITY DEFINER without a search_path of its own, so every name,
+-- type and operator is written with its schema (of types the writer's pg_temp comes before pg_catalog),
+-- IS DISTINCT FROM and IN are not used (they look an operator up), and types that could bring a cast
+-- function of their own are 'careful'.
 CREATE OR REPLACE FUNCTION pgcast.capture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 DECLARE
-  root oid := pg_catalog.pg_partition_root(TG_RELID);
-  in_schema text := TG_TABLE_SCHEMA;
-  in_table text := TG_TABLE_NAME;
-  is_usual boolean := TG_ARGV[3] IS NULL
+  root pg_catalog.oid := pg_catalog.pg_partition_root(TG_RELID);
+  in_schema pg_catalog.text := TG_TABLE_SCHEMA;
+  in_table pg_catalog.text := TG_TABLE_NAME;
+  is_usual pg_catalog.bool := TG_ARGV[3] IS NULL
     AND pg_catalog.current_setting('TimeZone')
         OPERATOR(pg_catalog.=) ANY ('{UTC,Etc/UTC,GMT}'::pg_catalog.text[])
     AND ARRAY[pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'),
               pg_catalog.current_setting('bytea_output'),
               pg_catalog.current_setting('extra_float_digits')]
         OPERATOR(pg_catalog.=) '{"ISO, MDY",postgres,hex,1}'::pg_catalog.text[];
-  new_row jsonb;
-  old_row jsonb;
-  new_text text;
-  old_text text;
-  session text;
-  campaign text;
-  phone text;
-  old_session text;
-  old_campaign text;
-  old_phone text;
+  new_row pg_catalog.jsonb;
+  old_row pg_catalog.jsonb;
+  new_text pg_catalog.text;
+  old_text pg_catalog.text;
+  session pg_catalog.text;
+  campaign pg_catalog.text;
+  phone pg_catalog.text;
+  old_session pg_catalog.text;
+  old_campaign pg_catalog.text;
+  old_phone pg_catalog.text;
 BEGIN
   IF root OPERATOR(pg_catalog.<>) TG_RELID THEN
     -- A partition: the event belongs to the table that it is a part of.
@@ -178,8 +179,8 @@ BEGIN
   ELSE
     INSERT INTO pgcast.outbox (schema_name, table_name, operation, session_id, campaign, phone,
                                old_record)
-    VALUES (in_schema, in_table, pg_catalog."left"(TG_OP, 1)::"char", old_session, old_campaign,
-            old_phone, old_text);
+    VALUES (in_schema, in_table, pg_catalog."left"(TG_OP, 1)::pg_catalog."char", old_session,
+            old_campaign, old_phone, old_text);
   END IF;
 
   -- A sleeping reader holds the key in shared mode. Locked and unlocked in one expression: a cancel
@@ -231,8 +232,8 @@ CREATE OR REPLACE FUNCTION pgcast.capture_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 DECLARE
-  image jsonb;
-  whole text;
+  image pg_catalog.jsonb;
+  whole pg_catalog.text;
 BEGIN
   BEGIN
     image := CASE WHEN pg_catalog.current_setting('TimeZone')

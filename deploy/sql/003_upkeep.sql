@@ -231,7 +231,12 @@ BEGIN
       UPDATE pgcast.upkeep SET expired_at = clock_timestamp();
     END IF;
   END LOOP;
-  PERFORM pgcast.maintain_messages();
+  BEGIN
+    PERFORM pgcast.maintain_messages();
+  EXCEPTION WHEN OTHERS THEN
+    -- Somebody's view on a partition, say: it must not stop the upkeep of the outbox.
+    RAISE WARNING 'pgcast: realtime.messages is not kept in order: %', SQLERRM;
+  END;
 END $$;
 
 -- Which server this is, and the first transaction id that crash recovery handed out anew.

@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION pgcast.topic_key(topic text, private boolean) RETURNS
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN topic ~ '^(session|campaign|stats):' THEN topic
+  SELECT CASE WHEN topic ~ '^(session|campaign):' THEN topic
               WHEN topic ~ '^phone:' THEN 'phone:' || pgcast.normalize_phone(substr(topic, 7))
               WHEN private THEN 'private:' || topic
               ELSE 'public:' || topic END
@@ -79,6 +79,12 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  IF NOT EXISTS (SELECT FROM pg_trigger t
+                 WHERE t.tgrelid = to_regclass('realtime.messages') AND t.tgenabled <> 'D'
+                   AND t.tgfoid = 'pgcast.capture_broadcast()'::regprocedure) THEN
+    RAISE EXCEPTION 'nothing relays realtime.messages: see pgcast check'
+      USING ERRCODE = 'undefined_function';
+  END IF;
   PERFORM set_config('pgcast.message_ttl', coalesce(ttl::text, ''), true);
   IF bytes IS NULL THEN
     INSERT INTO realtime.messages (id, topic, extension, event, payload, private)
@@ -214,6 +220,9 @@ BEGIN
     PERFORM pgcast.close_messages('messages');
     CREATE TABLE realtime.messages_default PARTITION OF realtime.messages DEFAULT;
     PERFORM pgcast.close_messages('messages_default');
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass('realtime.messages_default')
+                 AND t.tgname = 'leave_out_message') THEN
     CREATE TRIGGER leave_out_message BEFORE INSERT ON realtime.messages_default
       FOR EACH ROW EXECUTE FUNCTION pgcast.leave_out_message();
   END IF;

@@ -242,6 +242,53 @@ TEST_F(outbox_capture, WritersOperators_AreNotUsed) {
   EXPECT_EQ(events("table_name, operation, session_id, old_session_id, old_record"), as_usual);
 }
 
+TEST_F(outbox_capture, WritersTypes_AreNotUsed) {
+  add_sessions();
+  sql(owner_,
+      "GRANT INSERT, UPDATE, DELETE, SELECT ON chat_history, session_info TO authenticated;"
+      "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO authenticated");
+  const sql_connection writer = connect_as("postgres");
+  sql(writer, "SET ROLE authenticated");
+  // Whoever may write may also make temporary types, and of types pg_temp is searched first.
+  sql(writer, R"(
+    CREATE TEMP TABLE seen (who text);
+    CREATE FUNCTION pg_temp.evil(anyelement) RETURNS boolean LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO pg_temp.seen VALUES (current_user); RETURN true; END $$;
+    CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.evil(VALUE));
+    CREATE DOMAIN pg_temp.jsonb AS pg_catalog.jsonb CHECK (pg_temp.evil(VALUE));
+    CREATE DOMAIN pg_temp.bool AS pg_catalog.bool CHECK (pg_temp.evil(VALUE));
+    CREATE DOMAIN pg_temp.oid AS pg_catalog.oid CHECK (pg_temp.evil(VALUE));
+    CREATE DOMAIN pg_temp."char" AS pg_catalog."char" CHECK (pg_temp.evil(VALUE));
+    INSERT INTO public.chat_history (session_id) VALUES ('a');
+    INSERT INTO public.session_info (session_id, campaign) VALUES ('a', 'c');
+    UPDATE public.session_info SET campaign = 'd' WHERE session_id = 'a';
+    SET TimeZone = 'Asia/Tokyo';
+    UPDATE public.session_info SET campaign = NULL WHERE session_id = 'a';
+    DELETE FROM public.session_info WHERE session_id = 'a'; DELETE FROM public.chat_history)");
+  EXPECT_EQ(sql_value(writer, "SELECT count(*) FROM pg_temp.seen WHERE who <> 'authenticated'"),
+            "0");
+  EXPECT_EQ(events().size(), 6U);
+}
+
+TEST_F(outbox_capture, Privileges_AreEnoughForPartitionsAndIndexesOfOthers) {
+  add_sessions();
+  sql(owner_,
+      "CREATE TABLE parted (id int, session_id text) PARTITION BY LIST (id);"
+      "SELECT pgcast.relay('parted'); GRANT CREATE ON SCHEMA public TO authenticated;"
+      "ALTER TABLE parted OWNER TO authenticated;"
+      "CREATE INDEX ON numbers (pgcast.normalize_phone(phone_number));"
+      "GRANT INSERT ON numbers TO authenticated; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "
+      "authenticated");
+  const sql_connection other = connect_as("postgres");
+  sql(other,
+      "SET ROLE authenticated;"
+      "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);"
+      "INSERT INTO parted VALUES (1, 's1');"
+      "INSERT INTO numbers (session_id, phone_number) VALUES ('s1', '+44 7700 900001')");
+  EXPECT_EQ(events(), (lines{"parted I", "numbers I"}));
+  EXPECT_EQ(sqlstate_of(other, "SELECT pgcast.normalize_phone('1')"), "42501") << "not by its name";
+}
+
 TEST_F(outbox_capture, TypesOfTheDatabase_AreRenderedCarefully) {
   sql(owner_,
       "CREATE TYPE mood AS ENUM ('ok'); CREATE DOMAIN moment AS timestamptz;"

@@ -186,6 +186,18 @@ TEST_F(realtime_schema, SecondInstall_KeepsGrantsPoliciesAndMessages) {
   EXPECT_EQ(value("SELECT count(*) FROM pg_policies WHERE schemaname = 'realtime'"), "1");
 }
 
+TEST_F(realtime_schema, WhatStandsInTheWayOfItsUpkeep_DoesNotStopThatOfTheOutbox) {
+  sql(owner_,
+      "CREATE TABLE realtime.messages_2020_01_01 PARTITION OF realtime.messages"
+      " FOR VALUES FROM ('2020-01-01') TO ('2020-01-02');"
+      "CREATE VIEW of_old AS SELECT id FROM realtime.messages_2020_01_01");
+  EXPECT_EQ(sqlstate_of(owner_, "SELECT pgcast.maintain('1 day')"), "done");
+  EXPECT_NE(owner_.take_notices().find("realtime.messages is not kept in order"),
+            std::string::npos);
+  sql(owner_, "DROP VIEW of_old; SELECT pgcast.maintain('1 day')");
+  EXPECT_EQ(sql_value(owner_, "SELECT to_regclass('realtime.messages_2020_01_01') IS NULL"), "t");
+}
+
 TEST_F(foreign_realtime_schema, WithThePrivilege_GetsOnlyTheTrigger) {
   allow_triggers();
   sql(owner_, install_text());
@@ -209,6 +221,8 @@ TEST_F(foreign_realtime_schema, WithoutThePrivilege_IsToldAndTheRestIsInstalled)
             std::string::npos);
   EXPECT_EQ(sql_value(owner_, "SELECT schema_version FROM pgcast.meta"), "3");
   EXPECT_EQ(sqlstate_of(owner_, k_insert), "done");
+  const std::string keep = "SELECT pgcast.keep_broadcast('room', 'said', '{}', NULL, true)";
+  EXPECT_EQ(sqlstate_of(owner_, keep), "42883") << "nobody would hear of it";
   allow_triggers();
   sql(owner_, install_text());
   EXPECT_EQ(owner_.take_notices(), "");
