@@ -48,6 +48,7 @@ channel::~channel() { metrics().channels.subtract(); }
 
 void channel::end(departure how) {
   owner_ = nullptr;
+  if (late_) late_->cancel();
   if (presence_) presence_->leave(how);
   presence_.reset();
   membership_.reset();

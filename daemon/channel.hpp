@@ -13,6 +13,7 @@
 #include "protocol/topic.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -185,7 +186,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   std::unique_ptr<place_key> key_;  ///< nullptr: no place is kept
   held_place marked_;
   held_place acknowledged_;
-  subscription membership_;  ///< of a topic without rows
+  subscription membership_;                          ///< of a topic without rows
+  std::unique_ptr<boost::asio::steady_timer> late_;  ///< of a join that wants to be refused then
   std::unique_ptr<topic_feed> rows_;
   std::unique_ptr<changes_feed> changes_;
   std::unique_ptr<channel_presence> presence_;  ///< nullptr: does not hear of it

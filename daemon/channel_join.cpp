@@ -2,7 +2,7 @@
 #include "daemon/metrics.hpp"
 #include "daemon/random_uuid.hpp"
 
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <spdlog/spdlog.h>
@@ -113,6 +113,7 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
 
 void channel::answer_joined(const std::string& ref) {
   is_joined_ = true;
+  if (late_) late_->cancel();
   metrics().joins[join_outcome::ok].add();
   std::string bindings = "[]";
   if (changes_) bindings = bindings_reply(changes_->bindings());
@@ -140,8 +141,9 @@ void channel::begin() {
 
 /// Who waits for his changes wants to know when they do not begin.
 asio::awaitable<void> channel::refuse_late(std::string ref, std::chrono::milliseconds timeout) {
-  asio::steady_timer timer(services_.executor, timeout);
-  co_await timer.async_wait(asio::use_awaitable);
+  late_ = std::make_unique<asio::steady_timer>(services_.executor, timeout);
+  boost::system::error_code ended;  // by end(), or by the answer
+  co_await late_->async_wait(asio::redirect_error(asio::use_awaitable, ended));
   if (has_ended() || is_joined_) co_return;
   refuse(ref, {errc::subscribe_timeout, "Timed out after " + std::to_string(timeout.count()) +
                                             "ms waiting for the postgres_changes subscription"});

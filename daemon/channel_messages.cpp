@@ -86,8 +86,8 @@ void channel::push_presence_state() {
 
 /// A diff that was missed is made good by the whole state: it holds the diffs of this call as well.
 void channel::on_presence(std::span<const shared_frame> frames) {
-  if (!presence_ || !is_joined() || !rights_.read_presence) return;
-  if (!owner_->has_room()) presence_->needs_state = true;
+  if (!presence_ || !is_joined()) return;
+  if (!rights_.read_presence || !owner_->has_room()) presence_->needs_state = true;
   if (presence_->needs_state) return refresh_presence();
   for (const auto& frame : frames) owner_->send(frame, 0);
 }
@@ -96,7 +96,8 @@ void channel::on_kept(delivery& d) {
   if (!rights_.read_broadcast) return;
   if (!own_messages_.empty() && std::erase(own_messages_, d.changed().broadcast->id) > 0) return;
   if (kept_) return kept_->on_event(d);
-  if (!is_joined() || !owner_->has_room() || !d.frame()) return;
+  if (!is_joined() || !d.frame()) return;
+  if (!owner_->has_room()) return metrics().broadcasts_dropped[drop_reason::slow_client].add();
   metrics().events_delivered.add();
   owner_->send(d.frame(), 0);
 }

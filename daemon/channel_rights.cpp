@@ -44,7 +44,9 @@ asio::awaitable<void> channel::review_rights() {
   is_in_review_ = true;
   auto asked = co_await ask_rights();
   is_in_review_ = false;
-  if (asked || has_ended()) co_return;
+  if (has_ended()) co_return;
+  if (asked && presence_ && !rights_.write_presence) presence_->leave(departure::left);
+  if (asked) co_return;
   if (asked.error().code == errc::unauthorized) co_return lose_permission();
   review_at_ = std::chrono::steady_clock::now() + k_review_retry;
 }

@@ -22,6 +22,17 @@ WITH relayed AS (
 ), viewer AS (
   SELECT r.oid, r.rolsuper OR r.rolbypassrls AS bypasses FROM pg_roles r
   WHERE r.rolname = coalesce(nullif($1, ''), current_user)
+), identity AS (  -- functions of Supabase's that read no other claim, whoever wrote them
+  SELECT f.oid, f.proname FROM pg_proc f
+  JOIN pg_namespace n ON n.oid = f.pronamespace AND n.nspname = 'auth'
+  JOIN pg_language l ON l.oid = f.prolang AND l.lanname = 'sql'
+  WHERE f.proname IN ('uid', 'role', 'email', 'jwt') AND f.pronargs = 0
+    AND f.prosqlbody IS NULL AND f.prosrc !~ '[$\\]'
+    AND NOT EXISTS (SELECT FROM regexp_matches(f.prosrc, '''([^'']*)''', 'g') AS said(text)
+                    WHERE said.text[1] NOT IN ('', 'sub', 'role', 'email', 'request.jwt.claims',
+                                               'request.jwt.claim', 'request.jwt.claim.sub',
+                                               'request.jwt.claim.role',
+                                               'request.jwt.claim.email'))
 ), policy AS (
   SELECT p.oid, p.polrelid, p.polpermissive, p.polqual,
          pg_get_expr(p.polqual, p.polrelid) AS expression
@@ -64,8 +75,10 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                               JOIN pg_proc f ON f.oid = used.id[1]::oid
                               JOIN pg_namespace n ON n.oid = f.pronamespace
                               WHERE (n.nspname <> 'pg_catalog' OR f.provolatile <> 'i')
-                                AND (n.nspname <> 'auth' OR f.pronargs > 0
-                                     OR f.proname NOT IN ('uid', 'role', 'email')))
+                                AND (f.proname = 'jwt' OR f.oid NOT IN (SELECT i.oid FROM identity i)
+                                     OR (to_regproc('auth.jwt') IS NOT NULL
+                                         AND NOT EXISTS (SELECT FROM identity i
+                                                         WHERE i.proname = 'jwt'))))
                    OR EXISTS (SELECT FROM pg_depend d JOIN pg_class c ON c.oid = d.refobjid
                               WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
                                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> t.oid

@@ -6,6 +6,8 @@
 namespace pgcast {
 namespace {
 
+constexpr std::size_t k_most_name_bytes = 1'024;  // many places keep a copy of it
+
 struct named_kind {
   std::string_view prefix;
   topic_kind kind;
@@ -42,6 +44,9 @@ result<topic> parse_topic(std::string_view name) {
   if (name.empty()) return error{errc::topic_missing, "You must provide a topic name"};
   if (name.find('\0') != std::string_view::npos) {  // Postgres would take what is before it
     return error{errc::topic_missing, "You must provide a topic name without NUL"};
+  }
+  if (name.size() > k_most_name_bytes) {
+    return error{errc::topic_missing, "A topic name may be at most 1,024 bytes long"};
   }
   topic t;
   t.name = name;

@@ -38,6 +38,11 @@ TEST(Topic, WithoutNameOrId_IsMissing) {
   }
 }
 
+TEST(Topic, Name_OverAKibibyte_IsRefused) {
+  EXPECT_TRUE(parse_topic(std::string(1'024, 'x')));
+  EXPECT_EQ(parse_topic(std::string(1'025, 'x')).error().code, errc::topic_missing);
+}
+
 TEST(Topic, HubKey_OfEveryKind_CannotBeMistakenForAnother) {
   std::set<std::string> keys;
   for (const auto kind : {topic_kind::session, topic_kind::phone, topic_kind::campaign}) {
