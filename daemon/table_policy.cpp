@@ -75,7 +75,8 @@ SELECT t.nspname, t.relname, t.oid::regclass::text,
                               JOIN pg_proc f ON f.oid = used.id[1]::oid
                               JOIN pg_namespace n ON n.oid = f.pronamespace
                               WHERE (n.nspname <> 'pg_catalog' OR f.provolatile <> 'i')
-                                AND (f.proname = 'jwt' OR f.oid NOT IN (SELECT i.oid FROM identity i)
+                                AND (f.proname = 'jwt'
+                                     OR f.oid NOT IN (SELECT i.oid FROM identity i)
                                      OR (to_regproc('auth.jwt') IS NOT NULL
                                          AND NOT EXISTS (SELECT FROM identity i
                                                          WHERE i.proname = 'jwt'))))

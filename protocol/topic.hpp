@@ -20,7 +20,8 @@ struct topic {
 };
 
 /// Splits at the first colon. Names without a known prefix are plain channels (broadcast only).
-/// Fails with topic_missing for an empty name, one over 1,024 bytes, or an empty id of a known kind.
+/// Fails with topic_missing for an empty name, one over 1,024 bytes and an empty id of a known
+/// kind.
 result<topic> parse_topic(std::string_view name);
 
 /// The key under which a hub keeps a topic of this kind ("session:abc"); of a plain one the public
