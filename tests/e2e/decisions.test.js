@@ -12,7 +12,7 @@ const k_users = 40;
 // Chat rows are for members of the session. Call rows are for the time zone of the session, and the
 // answer about one comes when the gate is open.
 const world = use_world({
-  env: { PGCAST_THREADS: '1', PGCAST_AUTH_CACHE: '6s' },
+  env: { PGCAST_THREADS: '1', PGCAST_AUTH_CACHE: '9s' },
   sql: `CREATE TABLE membership (session_id text, name text, PRIMARY KEY (session_id, name));
     GRANT SELECT ON membership TO authenticated;
     CREATE FUNCTION gate() RETURNS boolean STABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(${k_gate}); RETURN true; END $$;
@@ -68,7 +68,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
         const [{ count }] = await world.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted", [k_gate]);
         return count === '1';
       }, 'the decision is asked again');
-      await watch.event(await call(session), 1, 1500); // the gate is closed
+      await watch.event(await call(session), 1, 2500); // the gate is closed
 
       const read = await world.daemon.metric('pgcast_events_read_total');
       await world.query("UPDATE session_info SET tz = 'Asia/Tokyo' WHERE session_id = $1", [session]);
