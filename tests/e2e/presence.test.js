@@ -180,7 +180,7 @@ for (const vsn of ['1.0.0', '2.0.0']) {
       client.cut();
       await ada.joined(2);
       await sleep(2500); // longer than limits.presence_hold
-      await settle(topic, bob);
+      await settle(topic, ada, bob);
       assert.deepEqual(bob.heard, []);
       assert.deepEqual(ada.list(), { ada: [{ n: 1 }] });
       await ada.channel.untrack();
