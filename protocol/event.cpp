@@ -1,6 +1,7 @@
 #include "protocol/event.hpp"
 
 #include "protocol/codec.hpp"
+#include "protocol/json_document.hpp"
 
 #include <simdjson.h>
 
@@ -47,22 +48,6 @@ std::optional<std::string_view> raw_column(ondemand::object& object, std::string
   return raw;
 }
 
-/// A JSON scalar as plain text: strings unescaped, NULL as nullopt.
-std::optional<std::string> plain_text(std::string_view raw) {
-  if (raw == "null") return std::nullopt;
-  if (!raw.starts_with('"')) return std::string{raw};
-  if (raw.find('\\') == std::string_view::npos) return std::string{raw.substr(1, raw.size() - 2)};
-  const padded_string padded{raw};
-  ondemand::parser parser;
-  ondemand::document document;
-  std::string_view text;
-  if (parser.iterate(padded).get(document) != SUCCESS ||
-      document.get_string().get(text) != SUCCESS) {
-    return std::string{raw};
-  }
-  return std::string{text};
-}
-
 struct found_column {
   bool is_there = false;
   std::optional<std::string> value;
@@ -78,7 +63,7 @@ found_column find_column(const std::string& record, std::string_view column) {
   if (document.get_object().get(object) != SUCCESS) return {};
   const auto raw = raw_column(object, column);
   if (!raw) return {};
-  return {true, plain_text(*raw)};
+  return {true, scalar_text(*raw)};
 }
 
 std::string padded_copy(std::string_view text) {

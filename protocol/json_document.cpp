@@ -168,6 +168,23 @@ std::optional<std::string> string_of(json_value value) {
   return std::string(text);
 }
 
+std::optional<std::string> scalar_text(std::string_view token) {
+  if (token == "null") return std::nullopt;
+  if (!token.starts_with('"')) return std::string{token};
+  if (token.find('\\') == std::string_view::npos) {
+    return std::string{token.substr(1, token.size() - 2)};
+  }
+  const simdjson::padded_string padded{token};
+  ondemand::parser parser;
+  ondemand::document document;
+  std::string_view text;
+  if (parser.iterate(padded).get(document) != simdjson::SUCCESS ||
+      document.get_string().get(text) != simdjson::SUCCESS) {
+    return std::string{token};
+  }
+  return std::string{text};
+}
+
 std::optional<double> number_of(json_value value) {
   double number = 0;
   if (value.get_double().get(number) != simdjson::SUCCESS) return std::nullopt;

@@ -50,6 +50,9 @@ std::string_view raw_scalar(json_value value);
 /// A decoded string; nothing for other types and for strings that are not Unicode. Once a value.
 std::optional<std::string> string_of(json_value value);
 
+/// The token of a scalar as plain text: strings decoded, null as nothing, others as they stand.
+std::optional<std::string> scalar_text(std::string_view token);
+
 /// A number as a double; nothing for other types and for numbers out of its range.
 std::optional<double> number_of(json_value value);
 

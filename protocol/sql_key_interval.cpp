@@ -1,6 +1,7 @@
 // Keys of intervals, which Postgres compares as lengths: a month has 30 days, a day 24 hours.
 
 #include "protocol/sql_key.hpp"
+#include "protocol/sql_time.hpp"
 #include "protocol/time_reader.hpp"
 
 #include <algorithm>
@@ -45,24 +46,31 @@ class interval_literal {
  public:
   explicit interval_literal(std::string_view text) : reader_(text) {}
 
-  std::optional<wide> microseconds() {
+  /// False for what is no interval.
+  bool read() {
     while (!reader_.is_at_end()) {
       if (reader_.take_word("ago")) {
         months_ = -months_, days_ = -days_, time_us_ = -time_us_;
         break;
       }
-      if (!read_part()) return std::nullopt;
+      if (!read_part()) return false;
       reader_.skip_blanks();
     }
     reader_.skip_blanks();
     constexpr wide k_most = std::numeric_limits<std::int32_t>::max();
     const auto is_stored = [](wide n, wide most) { return n <= most && n >= -most; };
-    if (seen_ == 0 || !reader_.is_at_end() || !is_stored(months_, k_most) ||
-        !is_stored(days_, k_most) ||
-        !is_stored(time_us_, std::numeric_limits<std::int64_t>::max())) {
-      return std::nullopt;
-    }
-    return (months_ * 30 + days_) * k_day_us + time_us_;
+    return seen_ != 0 && reader_.is_at_end() && is_stored(months_, k_most) &&
+           is_stored(days_, k_most) &&
+           is_stored(time_us_, std::numeric_limits<std::int64_t>::max());
+  }
+
+  /// As it is compared.
+  wide length_us() const { return (months_ * 30 + days_) * k_day_us + time_us_; }
+
+  /// As it is counted, extract(epoch).
+  wide epoch_us() const {
+    constexpr wide k_year_us = k_day_us * 365 + k_day_us / 4;
+    return months_ / 12 * k_year_us + (months_ % 12 * 30 + days_) * k_day_us + time_us_;
   }
 
  private:
@@ -147,11 +155,18 @@ sql_key interval_key(std::string_view text) {
   if (text == "infinity" || text == "-infinity") {  // PostgreSQL 17 and later
     return key.append(16, text.front() == '-' ? '\0' : '\xFF');
   }
-  const auto us = interval_literal(text).microseconds();
-  if (!us) return std::nullopt;
-  append_ordered(key, static_cast<std::int64_t>(*us >> 64));
-  for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(*us >> shift & 0xFF);
+  interval_literal literal(text);
+  if (!literal.read()) return std::nullopt;
+  const auto us = literal.length_us();
+  append_ordered(key, static_cast<std::int64_t>(us >> 64));
+  for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(us >> shift & 0xFF);
   return key;
+}
+
+std::optional<std::int64_t> interval_us(std::string_view text) {
+  interval_literal literal(trim_blanks(text));
+  if (!literal.read()) return std::nullopt;
+  return static_cast<std::int64_t>(literal.epoch_us());
 }
 
 }  // namespace pgcast

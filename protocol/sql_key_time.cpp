@@ -1,6 +1,7 @@
 // Keys of dates and times: microseconds, as Postgres stores them.
 
 #include "protocol/sql_key.hpp"
+#include "protocol/sql_time.hpp"
 #include "protocol/time_reader.hpp"
 
 #include <array>
@@ -92,6 +93,21 @@ constexpr std::int64_t k_first_day = -2'451'545;           // Postgres: 4714-11-
 constexpr std::int64_t k_end_of_dates = 2'145'031'949;     // the last ones are those of 5874897
 constexpr std::int64_t k_end_of_timestamps = 106'751'983;  // and of 294276
 
+/// Microseconds since 2000.
+std::optional<std::int64_t> stored_timestamp(std::string_view text, zone_rule rule) {
+  text = trim_blanks(text);
+  if (const auto special = special_value(text, k_epoch_days * k_day_us)) return special;
+  const auto read = read_moment(text);
+  if (!read) return std::nullopt;
+  wide us = static_cast<wide>(read->days) * k_day_us + read->us;
+  if (rule == zone_rule::applied) us -= static_cast<wide>(read->offset) * 1'000'000;
+  if (us < static_cast<wide>(k_first_day) * k_day_us ||
+      us >= static_cast<wide>(k_end_of_timestamps) * k_day_us) {
+    return std::nullopt;
+  }
+  return static_cast<std::int64_t>(us);
+}
+
 }  // namespace
 
 sql_key date_key(std::string_view text) {
@@ -102,18 +118,16 @@ sql_key date_key(std::string_view text) {
   return ordered(read->days);
 }
 
+std::optional<std::int64_t> timestamp_us(std::string_view text) {
+  const auto stored = stored_timestamp(text, zone_rule::applied);
+  const bool is_finite = stored && *stored != std::numeric_limits<std::int64_t>::max() &&
+                         *stored != std::numeric_limits<std::int64_t>::min();
+  return is_finite ? *stored - k_epoch_days * k_day_us : stored;
+}
+
 sql_key timestamp_key(std::string_view text, zone_rule rule) {
-  text = trim_blanks(text);
-  if (const auto special = special_value(text, k_epoch_days * k_day_us)) return ordered(*special);
-  const auto read = read_moment(text);
-  if (!read) return std::nullopt;
-  wide us = static_cast<wide>(read->days) * k_day_us + read->us;
-  if (rule == zone_rule::applied) us -= static_cast<wide>(read->offset) * 1'000'000;
-  if (us < static_cast<wide>(k_first_day) * k_day_us ||
-      us >= static_cast<wide>(k_end_of_timestamps) * k_day_us) {
-    return std::nullopt;
-  }
-  return ordered(static_cast<std::int64_t>(us));
+  const auto stored = stored_timestamp(text, rule);
+  return stored ? ordered(*stored) : sql_key{};
 }
 
 sql_key time_key(std::string_view text) {

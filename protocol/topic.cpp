@@ -14,7 +14,8 @@ struct named_kind {
 };
 constexpr std::array k_kinds{named_kind{"session", topic_kind::session},
                              named_kind{"phone", topic_kind::phone},
-                             named_kind{"campaign", topic_kind::campaign}};
+                             named_kind{"campaign", topic_kind::campaign},
+                             named_kind{"stats", topic_kind::stats}};
 
 /// Separators as people type them; the longer ones are UTF-8: NBSP, narrow NBSP,
 /// dashes U+2010-2015, minus. The same list stands in pgcast.normalize_phone.
@@ -115,8 +116,7 @@ bool relay_description::is_reserved_event(std::string_view event) const {
 }
 
 bool relay_description::reserves(const topic& t, std::string_view event) const {
-  const bool is_ours = t.kind != topic_kind::plain || t.name.starts_with("stats:");
-  return is_ours && is_reserved_event(event);
+  return t.kind != topic_kind::plain && is_reserved_event(event);
 }
 
 const relay_description& recruiting_description() {
@@ -134,10 +134,11 @@ const relay_description& recruiting_description() {
     d.tables = {
         {"public",
          "session_info",
-         {{session, column, "session_id"}, {campaign, column, "campaign"}}},
-        {"public", "chat_history", of_session},
-        {"public", "call_info", of_session},
-        {"public", "session_objective_events", of_session},
+         {{session, column, "session_id"}, {campaign, column, "campaign"}},
+         counted_as::session},
+        {"public", "chat_history", of_session, counted_as::message},
+        {"public", "call_info", of_session, counted_as::call},
+        {"public", "session_objective_events", of_session, counted_as::objective_change},
         {"public", "numbers", with({phone, column, "phone_number"})},
         {"public", "campaigns", with({campaign, column, "campaign"})},
         {"public", "campaign_info", {{campaign, column, "campaign"}}},

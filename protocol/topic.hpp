@@ -9,7 +9,7 @@
 namespace pgcast {
 
 /// How a kind of topic finds its rows.
-enum class topic_kind { session, phone, campaign, plain };
+enum class topic_kind { session, phone, campaign, stats, plain };
 
 /// A topic as a client names it, without "realtime:".
 struct topic {
@@ -46,11 +46,15 @@ struct table_route {
   std::string column;
 };
 
+/// What a row is to the numbers of its session's campaign (protocol/ticker.hpp).
+enum class counted_as { nothing, session, message, call, objective_change };
+
 /// A relayed table and its routes.
 struct table_description {
   std::string schema;
   std::string name;
   std::vector<table_route> routes;
+  counted_as counts = counted_as::nothing;
 
   bool carries(topic_kind kind) const;
   /// The column that names the row's session, "" = none.

@@ -19,6 +19,7 @@ TEST(Topic, Name_IsSplitAtTheFirstColon) {
            {"session", topic_kind::plain, "session"},
            {"Session:abc", topic_kind::plain, "Session:abc"},
            {" session:abc", topic_kind::plain, " session:abc"},
+           {"stats:spring 26: a", topic_kind::stats, "spring 26: a"},
            {"room:1", topic_kind::plain, "room:1"},
            {":abc", topic_kind::plain, ":abc"},
        }) {
@@ -45,7 +46,8 @@ TEST(Topic, Name_OverAKibibyte_IsRefused) {
 
 TEST(Topic, HubKey_OfEveryKind_CannotBeMistakenForAnother) {
   std::set<std::string> keys;
-  for (const auto kind : {topic_kind::session, topic_kind::phone, topic_kind::campaign}) {
+  for (const auto kind :
+       {topic_kind::session, topic_kind::phone, topic_kind::campaign, topic_kind::stats}) {
     EXPECT_TRUE(keys.insert(topic_key(kind, "x")).second);
     EXPECT_EQ(parse_topic(topic_key(kind, "x"))->kind, kind);
     EXPECT_EQ(parse_topic(topic_key(kind, "x"))->key, "x");
