@@ -55,6 +55,7 @@ void channel::end(departure how) {
   if (rows_) rows_->end();
   if (changes_) changes_->end();
   if (kept_) kept_->end();
+  if (numbers_) numbers_->end();
 }
 
 void channel::spawn(asio::awaitable<void> work) {
@@ -76,6 +77,10 @@ void channel::spawn(asio::awaitable<void> work) {
 
 void channel::send(shared_frame frame, std::uint32_t feed_number) {
   if (owner_ != nullptr) owner_->send(std::move(frame), feed_number);
+}
+
+void channel::send_newest(shared_frame frame, std::uint32_t feed_number) {
+  if (owner_ != nullptr) owner_->send_newest(std::move(frame), feed_number);
 }
 
 void channel::keep_rows(std::uint32_t feed_number) {
@@ -120,6 +125,7 @@ void channel::renew(claims who) {
   refresh_rights();
   if (rows_) spawn(rows_->renew(viewer));
   if (changes_) spawn(changes_->renew(viewer));
+  if (numbers_) numbers_->renew(viewer);
 }
 
 void channel::tick(wall_time now) {
@@ -127,6 +133,7 @@ void channel::tick(wall_time now) {
   refresh_presence();
   if (is_joined_) tell_when_ready();
   if (changes_) changes_->refresh();
+  if (numbers_) numbers_->refresh();
   refresh_rights();
   const auto left = std::chrono::ceil<std::chrono::seconds>(who_.expires_at - now);
   if (!is_joined_ || is_expiry_told_ || left > k_expiry_notice) return;

@@ -4,6 +4,7 @@
 #include "daemon/changes_feed.hpp"
 #include "daemon/channel_presence.hpp"
 #include "daemon/feed.hpp"
+#include "daemon/stats_feed.hpp"
 #include "daemon/topic_feed.hpp"
 #include "protocol/broadcast_request.hpp"
 #include "protocol/claims.hpp"
@@ -31,6 +32,7 @@ class channel_owner {
   virtual wire_version version() const = 0;
   /// See feed_owner for these.
   virtual void send(shared_frame frame, std::uint32_t feed_number) = 0;
+  virtual void send_newest(shared_frame frame, std::uint32_t feed_number) = 0;
   virtual void keep_rows(std::uint32_t feed_number) = 0;
   virtual bool has_room() const = 0;
   virtual bool is_parked() const = 0;
@@ -99,7 +101,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   void refresh_presence();
   bool is_joined() const { return is_joined_ && owner_ != nullptr; }
   /// True if something of it is read from the source.
-  bool has_feeds() const { return rows_ != nullptr || changes_ != nullptr || kept_ != nullptr; }
+  bool has_feeds() const { return rows_ || changes_ || kept_ || numbers_; }
   /// What may be done on it, as far as it is known.
   const channel_rights& rights() const { return rights_; }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
@@ -125,6 +127,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   wire_version version() const override { return version_; }
   const std::string& wire_topic() const override { return id_.wire_topic; }
   void send(shared_frame frame, std::uint32_t feed_number) override;
+  void send_newest(shared_frame frame, std::uint32_t feed_number) override;
   void keep_rows(std::uint32_t feed_number) override;
   bool has_room() const override;
   bool is_parked() const override;
@@ -192,6 +195,7 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   std::unique_ptr<changes_feed> changes_;
   std::unique_ptr<channel_presence> presence_;  ///< nullptr: does not hear of it
   std::unique_ptr<broadcast_feed> kept_;        ///< of a join with a replay
+  std::unique_ptr<stats_feed> numbers_;         ///< of a campaign's
 };
 
 }  // namespace pgcast

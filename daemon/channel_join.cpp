@@ -36,13 +36,18 @@ void channel::join(join_request request, std::vector<change_binding> bindings, s
   if (presence_key_.empty()) presence_key_ = make_presence_key(place, id_.wire_topic);
   if (request.presence_enabled) enable_presence();
   if (id_.name.is_private) rights_ = {};
-  if (id_.name.kind == topic_kind::plain) {
+  const bool is_of_numbers = id_.name.kind == topic_kind::stats;
+  if (id_.name.kind == topic_kind::plain || is_of_numbers) {
     audience as{viewer_, version_, id_.wire_topic, audience::part::member};
     membership_ =
         services_.topics.subscribe(topic_key(id_.name), id_.name.kind, std::move(as), *this);
   } else {
     rows_ = std::make_unique<topic_feed>(services_, *this, owner_->next_feed_number(), viewer_,
                                          id_.name, request);
+  }
+  if (is_of_numbers) {
+    numbers_ = std::make_unique<stats_feed>(services_, *this, owner_->next_feed_number(), viewer_,
+                                            id_.name);
   }
   if (!bindings.empty()) {
     changes_ = std::make_unique<changes_feed>(services_, *this, owner_->next_feed_number(), viewer_,
@@ -100,6 +105,10 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     prepared = co_await kept_->prepare();
     if (has_ended()) co_return;
   }
+  if (prepared && numbers_) {
+    prepared = co_await numbers_->prepare();
+    if (has_ended()) co_return;
+  }
   if (!prepared) co_return refuse(ref, prepared.error());
   answer_joined(ref);
   if (kept_) {
@@ -107,6 +116,7 @@ asio::awaitable<void> channel::answer_join(std::string ref) {
     if (has_ended()) co_return;
   }
   begin();
+  if (numbers_) numbers_->start();
   if (changes_) spawn(changes_->start());
   if (rows_) co_await rows_->start();
 }
@@ -156,7 +166,7 @@ void channel::refuse(const std::string& ref, const error& e) {
                                                     : join_outcome::unavailable;
   metrics().joins[outcome].add();
   const bool is_told = outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout ||
-                       e.code == errc::not_installed;
+                       e.code == errc::not_installed || e.code == errc::campaign_too_large;
   if (is_told) {
     reply_error(ref, e);
   } else {

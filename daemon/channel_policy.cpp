@@ -11,8 +11,6 @@ namespace pgcast {
 namespace asio = boost::asio;
 namespace {
 
-constexpr std::size_t k_kept_rights = 10'000;  // more are asked again
-
 /// Whether the table is there; then for reading and for writing whether row-level security leaves
 /// the role alone, whether it has the grants at all, and its policies as one expression. An INSERT
 /// is checked by WITH CHECK, or by USING of a policy for all commands without one.
@@ -82,26 +80,6 @@ asio::awaitable<result<pg_rows>> ask(pg_connection& pg, std::shared_ptr<viewer_c
 
 }  // namespace
 
-const channel_rights* channel_policy::known(const key& k) const {
-  const auto found = rights_.find(k);
-  const bool is_fresh =
-      found != rights_.end() && clock::now() - found->second.rights.decided_at < cache_;
-  return is_fresh ? &found->second.rights : nullptr;
-}
-
-void channel_policy::keep(key k, cached_rights fresh) {
-  const auto now = clock::now();
-  const auto is_old = [&](const auto& entry) {
-    return now - entry.second.rights.decided_at >= cache_;
-  };
-  if (now - swept_at_ >= cache_ || rights_.size() >= k_kept_rights) {
-    std::erase_if(rights_, is_old);
-    swept_at_ = now;
-  }
-  if (rights_.size() >= k_kept_rights) rights_.clear();
-  rights_[std::move(k)] = std::move(fresh);
-}
-
 asio::awaitable<result<channel_policy::cached_policy>> channel_policy::policy_for(
     pg_connection& pg, std::string role) {
   if (const auto found = policies_.find(role);
@@ -135,11 +113,12 @@ asio::awaitable<result<channel_policy::cached_policy>> channel_policy::policy_fo
 asio::awaitable<result<channel_rights>> channel_policy::rights_of(
     std::string topic, std::shared_ptr<viewer_class> viewer) {
   if (viewer->sees_everything()) co_return channel_rights::all();
-  const key k{viewer.get(), topic};
-  if (const auto* rights = known(k)) co_return *rights;
+  if (const auto* rights = rights_.find(*viewer, topic)) co_return *rights;
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
-  if (const auto* rights = known(k)) co_return *rights;  // somebody else has asked meanwhile
+  if (const auto* rights = rights_.find(*viewer, topic)) {
+    co_return *rights;  // somebody else has asked meanwhile
+  }
   auto policy = co_await policy_for(leased->pg(), viewer->role());
   if (!policy) co_return policy.error();
   const auto& [read, write] = policy->policy;
@@ -168,7 +147,7 @@ asio::awaitable<result<channel_rights>> channel_policy::rights_of(
     }
     *answers[i] = one && one->text(0, 0) == "t";
   }
-  keep(k, {viewer, rights});
+  rights_.keep(viewer, topic, rights);
   co_return rights;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/authorizer.hpp"
+#include "daemon/decision_cache.hpp"
 #include "daemon/pg_pool.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -9,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 
 namespace pgcast {
 
@@ -33,7 +33,7 @@ class channel_policy {
  public:
   using milliseconds = std::chrono::milliseconds;
 
-  channel_policy(pg_pool& pool, milliseconds cache) : pool_(pool), cache_(cache) {}
+  channel_policy(pg_pool& pool, milliseconds cache) : pool_(pool), cache_(cache), rights_(cache) {}
 
   /// Fails with not_installed where there is no realtime.messages, else as pg_pool::acquire() does;
   /// a policy that fails on its own lets nobody pass (logged).
@@ -52,21 +52,12 @@ class channel_policy {
     message_policy policy;
     clock::time_point read_at{};
   };
-  struct cached_rights {
-    std::shared_ptr<viewer_class> viewer;  ///< its address is the key
-    channel_rights rights;
-  };
-  using key = std::pair<const viewer_class*, std::string>;
-
-  const channel_rights* known(const key& k) const;
-  void keep(key k, cached_rights fresh);
   boost::asio::awaitable<result<cached_policy>> policy_for(pg_connection& pg, std::string role);
 
   pg_pool& pool_;
   milliseconds cache_;
   std::map<std::string, cached_policy> policies_;
-  std::map<key, cached_rights> rights_;
-  clock::time_point swept_at_{};
+  decision_cache<channel_rights> rights_;
 };
 
 }  // namespace pgcast

@@ -161,6 +161,16 @@ void connection::start_over() {
 void connection::send(shared_frame frame, std::uint32_t feed_number) {
   if (is_closed() || is_closing_) return;
   queue_.push(std::move(frame), feed_number);
+  flush_soon();
+}
+
+void connection::send_newest(shared_frame frame, std::uint32_t feed_number) {
+  if (is_closed() || is_closing_) return;
+  queue_.push_newest(std::move(frame), feed_number);
+  flush_soon();
+}
+
+void connection::flush_soon() {
   has_news_ = true;
   if (is_waiting_to_write_) update_pressure();
   if (is_dirty_ || is_waiting_to_write_) return;

@@ -49,6 +49,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
 
   wire_version version() const override { return version_; }
   void send(shared_frame frame, std::uint32_t feed_number) override;
+  void send_newest(shared_frame frame, std::uint32_t feed_number) override;
   bool has_room() const override;
   void keep_rows(std::uint32_t feed_number) override;
   bool is_parked() const override { return is_parked_; }
@@ -99,6 +100,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void hold_place(const channel& c);
   void start_places(std::string client_id);
   void end_places();
+  void flush_soon();
   void update_pressure();
 
   shard_services& services_;

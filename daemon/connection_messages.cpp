@@ -116,11 +116,6 @@ void connection::on_join(const client_message& m) {
     return reply_error(m, bindings.error());
   }
   if (is_of_first_api(*request, *name)) bindings->push_back(binding_of_topic(name->name));
-  if (name->name.starts_with("stats:")) {
-    metrics().joins[join_outcome::malformed].add();
-    return reply_error(m,
-                       {errc::not_supported, "stats: topics are not available on this server yet"});
-  }
   const auto now = std::chrono::system_clock::now();
   const auto skew = services_.settings.tokens.skew;
   claims who = who_;

@@ -23,6 +23,8 @@ class feed_owner {
   virtual const std::string& wire_topic() const = 0;
   /// `feed_number` 0: not to be dropped when the client is parked.
   virtual void send(shared_frame frame, std::uint32_t feed_number) = 0;
+  /// Takes the place of what still waits of the feed: see outbound_queue::push_newest().
+  virtual void send_newest(shared_frame frame, std::uint32_t feed_number) = 0;
   /// Rows of the feed that wait stay there, whatever happens: it goes on behind them.
   virtual void keep_rows(std::uint32_t feed_number) = 0;
   /// False while more than half of the client's queue is taken.

@@ -54,6 +54,7 @@ constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", 
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_sources[] = {"client", "http"};
 constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};
+constexpr std::string_view k_questions[] = {"campaign", "sessions", "failed"};
 constexpr std::string_view k_loads[] = {"ok", "failed"};
 constexpr std::string_view k_verdicts[] = {"parked", "closed"};
 constexpr std::string_view k_decisions[] = {"cache", "database"};
@@ -125,6 +126,15 @@ const std::vector<metric>& all_metrics() {
       family("pgcast_held_places_total",
              "Places of dropped clients with a client_id, by what became of them.", "outcome",
              k_places, &set::places),
+      level("pgcast_tickers",
+            "Campaigns whose numbers are kept because somebody watches, of each thread.",
+            &set::tickers),
+      level("pgcast_ticker_sessions", "Sessions that they count.", &set::ticker_sessions),
+      family("pgcast_ticker_questions_total",
+             "Questions about sessions that the events do not answer.", "of", k_questions,
+             &set::ticker_questions),
+      count("pgcast_stats_sent_total", "Messages with the numbers of a campaign, sent to clients.",
+            &set::stats_sent),
       level("pgcast_presences", "Channels whose clients are tracked as present now.",
             &set::presences),
       count("pgcast_presence_changes_total", "Changes of presence: come, other payload, gone.",

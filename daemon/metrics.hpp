@@ -56,6 +56,7 @@ enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
 enum class place_outcome { held, resumed, expired };
+enum class ticker_question { campaign, sessions, failed };
 enum class load_outcome { ok, failed };
 enum class start_over_reason { new_history, dropped };
 enum class resume_outcome { ok, cursor_invalid, cursor_foreign, cursor_too_old, cursor_ahead };
@@ -103,6 +104,10 @@ struct metric_set {
   counter_family<resume_outcome, 5> resumes;
   gauge held_places;
   counter_family<place_outcome, 3> places;
+  gauge tickers;
+  gauge ticker_sessions;
+  counter_family<ticker_question, 3> ticker_questions;
+  counter stats_sent;
   gauge presences;
   counter presence_changes;
   counter presence_changes_coalesced;

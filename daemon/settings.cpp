@@ -317,6 +317,10 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(count(
       {"limits.held_places", "", "places of dropped clients, of all together"}, 0, 10'000'000,
       [](auto& c) -> auto& { return c.limits.held_places; }));
+  all.push_back(count(
+      {"limits.ticker_sessions", "",
+       "sessions of a campaign that has live numbers, about 300 bytes each and thread"},
+      1, 100'000'000, [](auto& c) -> auto& { return c.limits.ticker_sessions; }));
   all.push_back(size(
       {"limits.presence_bytes", "", "key and payload of one presence"}, 256, 1 << 20,
       [](auto& c) -> auto& { return c.limits.presence_bytes; }));

@@ -56,14 +56,19 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       pool_(context_.get_executor(), c.database_url, c.limits.database_connections),
       deciding_(context_.get_executor(), c.database_url, 1),
       streams_(context_.get_executor(), c.database_url, 1),
+      counting_(context_.get_executor(), c.database_url, 1),
       policies_(deciding_, description, c.auth_cache),
       rights_(pool_, c.auth_cache),
+      watchers_(pool_, policies_, c.auth_cache),
       snapshots_(pool_, policies_),
+      numbers_(counting_, policies_, c.limits.ticker_sessions),
       past_(pool_, streams_, description),
       store_(pool_),
       topics_(description),
       places_(c.limits.held_place, (c.limits.held_places + c.threads - 1) / c.threads),
       board_(context_.get_executor(), topics_),
+      tickers_(context_.get_executor(), topics_, numbers_, policies_.class_of("", ""),
+               c.stats_interval),
       others_(std::move(others)),
       services_{context_.get_executor(),
                 settings_,
@@ -71,6 +76,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 topics_,
                 policies_,
                 rights_,
+                watchers_,
                 snapshots_,
                 past_,
                 store_,
@@ -78,6 +84,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 others_.held,
                 places_,
                 board_,
+                tickers_,
                 others_.keys,
                 others_.broadcast,
                 others_.announce,
@@ -176,11 +183,13 @@ asio::awaitable<void> shard::tick() {
     const auto now = connection::clock::now();
     const auto wall = std::chrono::system_clock::now();
     if (now < suspect_until_) {
-      for (auto* pool : {&pool_, &deciding_, &streams_}) pool->give_up_silent(k_answer_timeout);
+      for (auto* pool : {&pool_, &deciding_, &streams_, &counting_})
+        pool->give_up_silent(k_answer_timeout);
     }
     for (const auto& c : connections_) c->tick(now, wall);
     const auto gone = std::erase_if(connections_, [](const auto& c) { return c->is_closed(); });
     count_.fetch_sub(gone, std::memory_order_relaxed);
+    tickers_.tick();
     metrics().places[place_outcome::expired].add(places_.expire(now));
     metrics().held_places.add(static_cast<std::int64_t>(places_.size()) - counted_places_);
     counted_places_ = static_cast<std::int64_t>(places_.size());
@@ -214,11 +223,13 @@ void shard::tell(channel::system_message m) {
 void shard::start_over() {
   asio::post(context_, [this] {
     places_.clear();
+    tickers_.start_over();
     topics_.forget_place();
     awaits_place_ = true;
     pool_.renew();
     deciding_.renew();
     streams_.renew();
+    counting_.renew();
     for (const auto& c : connections_) c->start_over();
   });
 }

@@ -82,15 +82,19 @@ class shard {
   queue_pressure pressure_;
   pg_pool pool_;      ///< joins and replays
   pg_pool deciding_;  ///< decisions do not queue behind joins
-  pg_pool streams_;   ///< nor do joins behind long gaps that are read
+  pg_pool streams_;   ///< nor do joins behind long gaps that are read,
+  pg_pool counting_;  ///< or behind the sessions of a large campaign
   authorizer policies_;
   channel_policy rights_;
+  stats_policy watchers_;
   snapshot_reader snapshots_;
+  ticker_reader numbers_;
   replay past_;
   message_store store_;
   hub topics_;
   held_places places_;
   presence_board board_;
+  ticker_board tickers_;
   siblings others_;
   shard_services services_;
   boost::asio::experimental::channel<void(boost::system::error_code,

@@ -9,6 +9,8 @@
 #include "daemon/presence_board.hpp"
 #include "daemon/replay.hpp"
 #include "daemon/snapshot.hpp"
+#include "daemon/stats_policy.hpp"
+#include "daemon/ticker_board.hpp"
 #include "protocol/held_places.hpp"
 #include "protocol/presence_message.hpp"
 
@@ -65,6 +67,7 @@ struct shard_services {
   hub& topics;
   authorizer& policies;
   channel_policy& rights;
+  stats_policy& watchers;
   snapshot_reader& snapshots;
   replay& past;
   message_store& store;
@@ -72,6 +75,7 @@ struct shard_services {
   const hold_up& held;
   held_places& places;
   presence_board& board;
+  ticker_board& tickers;
   key_source& keys;
   /// A client's broadcast on its way to the hubs of all shards.
   std::function<void(client_broadcast)> broadcast;

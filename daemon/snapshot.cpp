@@ -16,12 +16,6 @@ void append(std::vector<pg_statement>& to, std::vector<pg_statement> more) {
   for (auto& s : more) to.push_back(std::move(s));
 }
 
-result<position> place_of(const std::vector<pg_rows>& begun, const source_history& history) {
-  auto seen = pg_snapshot::parse(begun[1].text(0, 0));
-  if (!seen) return seen.error();
-  return position::at(history.current(), std::make_shared<pg_snapshot>(*std::move(seen)));
-}
-
 }  // namespace
 
 asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
@@ -37,7 +31,7 @@ asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
   if (t.kind == topic_kind::phone) begin.push_back(find_number(t.key));
   auto begun = co_await leased->pg().run(std::move(begin), k_snapshot_timeout);
   if (!begun) co_return begun.error();
-  auto at = place_of(*begun, *leased->history());
+  auto at = place_of_read(*begun, *leased->history());
   if (!at) co_return at.error();
 
   auto statements = become(viewer->role(), viewer->claims());
@@ -77,7 +71,7 @@ asio::awaitable<result<std::string>> snapshot_reader::list_campaigns(
   statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_snapshot_timeout);
   if (!rows) co_return rows.error();
-  auto at = place_of(*rows, *leased->history());
+  auto at = place_of_read(*rows, *leased->history());
   if (!at) co_return at.error();
   co_return R"({"cursor":")" + encode_cursor(*at, *leased->history()) + R"(","campaigns":)" +
       std::string{(*rows)[answer].text(0, 0)} + "}";

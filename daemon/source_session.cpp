@@ -168,6 +168,12 @@ std::vector<pg_statement> begin_read() {
   return out;
 }
 
+result<position> place_of_read(const std::vector<pg_rows>& begun, const source_history& history) {
+  auto seen = pg_snapshot::parse(begun[1].text(0, header_snapshot));
+  if (!seen) return seen.error();
+  return position::at(history.current(), std::make_shared<pg_snapshot>(*std::move(seen)));
+}
+
 pg_statement select_events(const outbox_filter& filter) {
   const auto& p = filter.after;
   const std::string keys = filter.where.empty() ? "" : " AND (" + filter.where + ")";

@@ -68,6 +68,9 @@ enum read_header : int {
   header_backend_pid   ///< of the server, also behind a pooler
 };
 
+/// The place of a transaction that begin_read() has begun, given the rows of its statements.
+result<position> place_of_read(const std::vector<pg_rows>& begun, const source_history& history);
+
 /// Which outbox rows to read: those that a position does not cover.
 struct outbox_filter {
   position after;

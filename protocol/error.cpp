@@ -62,14 +62,14 @@ std::string_view text_code(errc code) {
       return "reserved_event";
     case errc::too_many_channels:
       return "too_many_channels";
-    case errc::not_supported:
-      return "not_supported";
     case errc::source_unavailable:
       return "source_unavailable";
     case errc::subscribe_timeout:
       return "subscribe_timeout";
     case errc::origin_refused:
       return "origin_refused";
+    case errc::campaign_too_large:
+      return "campaign_too_large";
     case errc::host_refused:
       return "host_refused";
     case errc::row_malformed:

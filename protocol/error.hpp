@@ -42,11 +42,11 @@ enum class errc {
   unauthorized = 40,
   reserved_event = 41,
   too_many_channels = 42,
-  not_supported = 43,
   source_unavailable = 44,
   subscribe_timeout = 45,
   origin_refused = 46,
   host_refused = 47,
+  campaign_too_large = 48,
   // rows
   row_malformed = 50,
   // configuration and set-up

@@ -15,7 +15,7 @@ std::string_view word_of(errc code) {
     case errc::filter_malformed:
       return "RealtimeDisabledForConfiguration: Unable to subscribe to changes with given "
              "parameters: ";
-    case errc::not_supported:
+    case errc::campaign_too_large:
     case errc::not_installed:
       return "RealtimeDisabledForConfiguration: ";
     case errc::topic_missing:
@@ -90,8 +90,8 @@ std::string_view hint_of(errc code) {
       return "choose another name for the event";
     case errc::too_many_channels:
       return "leave some channels, or raise limits.channels";
-    case errc::not_supported:
-      return "the sentence says what is not there";
+    case errc::campaign_too_large:
+      return "raise limits.ticker_sessions, or split the campaign";
     case errc::source_unavailable:
     case errc::subscribe_timeout:
       return "try again in a moment: supabase-js does by itself";

@@ -8,6 +8,18 @@ void outbound_queue::push(shared_frame frame, std::uint32_t feed) {
   waiting_.push_back({std::move(frame), feed});
 }
 
+void outbound_queue::push_newest(shared_frame frame, std::uint32_t feed) {
+  bytes_ += frame->bytes.size();
+  const std::size_t first = head_ + (sent_of_head_ > 0 ? 1 : 0);
+  for (std::size_t i = first; i < waiting_.size(); ++i) {
+    if (waiting_[i].newest_of != feed) continue;
+    bytes_ -= waiting_[i].frame->bytes.size();
+    waiting_[i].frame = std::move(frame);
+    return;
+  }
+  waiting_.push_back({std::move(frame), 0, feed});
+}
+
 std::size_t outbound_queue::pieces(std::span<std::string_view> out) const {
   std::size_t count = 0;
   for (std::size_t i = head_; i < waiting_.size() && count < out.size(); ++i) {

@@ -30,6 +30,9 @@ class outbound_queue {
  public:
   /// `feed` marks row events of a feed, 0 everything that must not be dropped.
   void push(shared_frame frame, std::uint32_t feed);
+  /// The newest word of `feed`: it takes the place of the one before, if that has not begun to be
+  /// sent. It is not dropped with the rows, because there is never more than one.
+  void push_newest(shared_frame frame, std::uint32_t feed);
   bool is_empty() const { return head_ == waiting_.size(); }
   /// Bytes not yet sent.
   std::size_t bytes() const { return bytes_; }
@@ -52,6 +55,7 @@ class outbound_queue {
   struct entry {
     shared_frame frame;
     std::uint32_t feed = 0;
+    std::uint32_t newest_of = 0;  ///< a feed of which only the newest word counts
   };
   std::vector<entry> waiting_;
   std::size_t head_ = 0;

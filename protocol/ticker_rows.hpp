@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgcast {
@@ -32,6 +33,10 @@ struct counted_rows {
   std::optional<counted_row> before;
   std::optional<counted_row> after;
 };
+
+/// The names that are met in the JSON of a session's objectives, ascending. Empty for what is no
+/// object.
+std::vector<std::string> met_objectives(std::string_view json);
 
 /// Reads what counts of an event of a table that counts (not a TRUNCATE). nullopt if its JSON
 /// cannot be read. The definitions are those of the contract, section 4, "Stats".

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "daemon/pg_connection.hpp"
+#include "daemon/table_policy.hpp"
+#include "protocol/ticker.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace pgcast {
+
+// The questions of tickers. Run before a role is taken: all sessions count, whoever watches. Taken
+// for granted: session ids are text, `message` and `objectives` are json or jsonb, `duration` is an
+// interval. Tables that do not exist count nothing.
+
+/// How the rows of a campaign's sessions are found.
+enum class numbers_plan {
+  by_index,  ///< session by session: needs the indexes that `pgcast check` names
+  by_scan    ///< all tables once, however they are indexed
+};
+
+/// One row, one column: whether by_index would find the indexes it needs. Cheap, catalogs only.
+pg_statement find_numbers_indexes();
+
+/// All sessions of a campaign, at most `limit`: a row each, for session_answer().
+pg_statement campaign_numbers(const role_policies& tables, const std::string& campaign,
+                              numbers_plan plan, std::size_t limit);
+
+/// The same of named sessions, of whatever campaign.
+pg_statement session_numbers_of(const role_policies& tables,
+                                const std::vector<std::string>& sessions);
+
+/// A row of either.
+ticker::answer session_answer(const pg_rows& rows, int row);
+
+}  // namespace pgcast
