@@ -2,6 +2,7 @@
 #include "daemon/findings.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 namespace pgcast {
@@ -192,6 +193,37 @@ void check_indexes(pg_session& session, findings& found) {
   }
 }
 
+/// Live numbers of a campaign count the messages of its sessions in the index alone, a side in
+/// each.
+void check_numbers_indexes(pg_session& session, findings& found) {
+  struct side_index {
+    const char* name;
+    const char* predicate;
+  };
+  constexpr std::array k_indexes{
+      side_index{"pgcast_user_messages",
+                 "COALESCE(message ->> 'sender', message ->> 'type') IN ('user', 'human')"},
+      side_index{
+          "pgcast_agent_messages",
+          "COALESCE(message ->> 'sender', message ->> 'type') IN ('agent', 'ai', 'assistant')"},
+      side_index{"pgcast_other_messages",
+                 "COALESCE(message ->> 'sender', message ->> 'type', '') NOT IN ('user', 'human', "
+                 "'agent', 'ai', 'assistant')"}};
+  for (const auto& [name, predicate] : k_indexes) {
+    const auto is_missing = session.query_value(R"(
+      SELECT pg_catalog.to_regclass('public.chat_history') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = pg_catalog.to_regclass('public.chat_history') AND i.indisvalid
+          AND c.relname = $1))",
+                                                {name});
+    if (!is_missing || *is_missing != "t") continue;
+    found.warn(std::string{"index: public.chat_history has no "} + name +
+               ", so the first watcher of a campaign's numbers reads all its messages; run CREATE "
+               "INDEX CONCURRENTLY " +
+               name + " ON public.chat_history (session_id) WHERE " + predicate);
+  }
+}
+
 void check_daemons(pg_session& session, findings& found) {
   const auto sleeping = session.query_value(
       "SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' "
@@ -216,6 +248,7 @@ void check_installation(pg_session& session, const config& c, findings& found) {
   check_row_security(session, c, found);
   check_outbox(session, c, found);
   check_indexes(session, found);
+  check_numbers_indexes(session, found);
   check_daemons(session, found);
 }
 
