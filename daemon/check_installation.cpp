@@ -201,12 +201,12 @@ void check_numbers_indexes(pg_session& session, findings& found) {
     const char* predicate;
   };
   constexpr std::array k_indexes{
-      side_index{"pgcast_user_messages",
+      side_index{"chat_history_pgcast_user",
                  "COALESCE(message ->> 'sender', message ->> 'type') IN ('user', 'human')"},
       side_index{
-          "pgcast_agent_messages",
+          "chat_history_pgcast_agent",
           "COALESCE(message ->> 'sender', message ->> 'type') IN ('agent', 'ai', 'assistant')"},
-      side_index{"pgcast_other_messages",
+      side_index{"chat_history_pgcast_other",
                  "COALESCE(message ->> 'sender', message ->> 'type', '') NOT IN ('user', 'human', "
                  "'agent', 'ai', 'assistant')"}};
   for (const auto& [name, predicate] : k_indexes) {

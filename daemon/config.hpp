@@ -35,6 +35,7 @@ struct limit_config {
   unsigned database_connections = 2;             ///< a thread, for joins and decisions
   std::chrono::milliseconds held_place{60'000};  ///< of a dropped client with a client_id
   std::size_t held_places = 100'000;
+  unsigned api_requests = 64;                      ///< a thread, that run or wait
   std::size_t ticker_sessions = 100'000;           ///< of one campaign, for its live numbers
   std::size_t presence_bytes = 16'384;             ///< key and payload of one presence
   std::size_t presence_topic_bytes = 4'194'304;    ///< all presences of a topic

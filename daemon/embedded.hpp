@@ -17,4 +17,7 @@ extern const std::span<const embedded_file> sql_files;
 /// daemon/console/**, sorted by name.
 extern const std::span<const embedded_file> console_files;
 
+/// daemon/api/**, sorted by name.
+extern const std::span<const embedded_file> api_files;
+
 }  // namespace pgcast

@@ -33,9 +33,7 @@ http_response nothing_here(const http_request& r, std::string_view hint) {
 asio::awaitable<http_response> answer_request(shard_services& services, const http_request& r,
                                               const request_target& target) {
   const bool reads = r.method() == http::verb::get || r.method() == http::verb::head;
-  if (reads && target.path == "/api/v1/campaigns") {
-    co_return co_await list_campaigns(services, r, target);
-  }
+  if (is_api_path(target)) co_return co_await answer_api(services, r, target);
   if (reads) {
     if (auto file = console_file(r, target.path)) co_return *std::move(file);
   }

@@ -1,28 +1,93 @@
 #include "daemon/http_api.hpp"
 
-#include <spdlog/spdlog.h>
+#include "daemon/embedded.hpp"
+#include "daemon/http_encoding.hpp"
+#include "daemon/metrics.hpp"
+
+#include <boost/beast/core/string.hpp>
+
+#include <span>
 
 namespace pgcast {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
+namespace {
 
-asio::awaitable<http_response> list_campaigns(shard_services& services, const http_request& r,
-                                              const request_target& target) {
-  auto who = identify(r, target, services.settings, std::chrono::system_clock::now());
-  if (!who) {
-    co_return answer_problem(r, http::status::unauthorized, "unauthorized", who.error().sentence,
-                             "send a token as Authorization: Bearer");
+constexpr std::size_t k_prefix_segments = 2;  // /api/v1
+
+/// What every answer of the API says about itself.
+http_response as_api(const http_request& r, http_response reply) {
+  reply = with_cors(r, std::move(reply), "GET, HEAD, POST, OPTIONS");
+  reply.set(http::field::access_control_expose_headers, "ETag");
+  reply.set(http::field::vary, "Authorization, Accept-Encoding, Origin");
+  if (reply.find(http::field::cache_control) == reply.end()) {
+    reply.set(http::field::cache_control, "private, no-cache");
   }
+  return reply;
+}
+
+http_response answer_problem(const http_request& r, const api_problem& p) {
+  const bool is_of_client = p.status < 500;
+  metrics().api_requests[is_of_client ? api_outcome::refused : api_outcome::unavailable].add();
+  auto reply =
+      pgcast::answer_problem(r, static_cast<http::status>(p.status), p.code, p.title, p.hint);
+  if (p.status == 503) reply.set(http::field::retry_after, "1");
+  return as_api(r, std::move(reply));
+}
+
+http_response answer_document(const http_request& r) {
+  for (const auto& file : api_files) {
+    if (file.name != "openapi.json") continue;
+    metrics().api_requests[api_outcome::ok].add();
+    return as_api(r, encode_answer(r, "application/json", std::string{file.bytes}, file.bytes));
+  }
+  return answer_problem(r, not_found());
+}
+
+http_response answer_unauthorized(const http_request& r, const refused_request& e) {
+  metrics().handshakes_refused[e.why].add();
+  auto reply =
+      answer_problem(r, {401, "unauthorized", e.sentence, "send a token as Authorization: Bearer"});
+  reply.set(http::field::www_authenticate, "Bearer");
+  return reply;
+}
+
+http_response answer_wrong_method(const http_request& r) {
+  auto reply = answer_problem(r, {405, "method_not_allowed", "only GET and HEAD are answered here",
+                                  "compare it with /api/v1/openapi.json"});
+  reply.set(http::field::allow, "GET, HEAD, OPTIONS");
+  return reply;
+}
+
+}  // namespace
+
+bool is_api_path(const request_target& t) {
+  return t.segments.size() >= k_prefix_segments && t.segments[0] == "api" && t.segments[1] == "v1";
+}
+
+asio::awaitable<http_response> answer_api(shard_services& services, const http_request& r,
+                                          const request_target& target) {
+  if (r.method() == http::verb::options) {
+    co_return as_api(r, answer_no_content(r));
+  }
+  const auto path = std::span{target.segments}.subspan(k_prefix_segments);
+  const auto request = parse_api_request(path, target.query);
+  const bool is_document = path.size() == 1 && path[0] == "openapi.json";
+  const bool is_there = is_document || request || request.error().status != 404;
+  if (is_there && r.method() != http::verb::get && r.method() != http::verb::head) {
+    co_return answer_wrong_method(r);
+  }
+  if (is_document) co_return answer_document(r);
+  const auto who = identify(r, target, services.settings, std::chrono::system_clock::now());
+  if (!who) co_return answer_unauthorized(r, who.error());
+  if (!request) co_return answer_problem(r, request.error());
   const auto viewer = services.policies.class_of(who->role, who->class_key);
-  auto list = co_await services.snapshots.list_campaigns(viewer);
-  if (!list) {
-    spdlog::warn("listing campaigns failed: {}", list.error().detail);
-    co_return answer_problem(r, http::status::service_unavailable, "source_unavailable",
-                             "the database cannot answer now", "try again in a moment");
-  }
-  auto reply = answer(r, http::status::ok, "application/json", *std::move(list));
-  reply.set(http::field::cache_control, "no-store");
-  co_return reply;
+  api_request wanted = *request;
+  auto found = co_await services.snapshot_api.read(std::move(wanted), viewer);
+  if (!found) co_return answer_problem(r, found.error());
+  metrics().api_requests[api_outcome::ok].add();
+  std::string body = R"({"cursor":")" + found->cursor + R"(",)" + found->members + "}";
+  co_return as_api(r, encode_answer(r, "application/json", std::move(body), found->members));
 }
 
 }  // namespace pgcast

@@ -7,9 +7,12 @@
 
 namespace pgcast {
 
-/// GET /api/v1/campaigns: those that the caller may see. `r` and `target` outlive the call.
-boost::asio::awaitable<http_response> list_campaigns(shard_services& services,
-                                                     const http_request& r,
-                                                     const request_target& target);
+/// True for what begins with /api/v1.
+bool is_api_path(const request_target& t);
+
+/// The snapshot API (contract, section 5): a whole answer to whatever request. `r` and `target`
+/// outlive the call.
+boost::asio::awaitable<http_response> answer_api(shard_services& services, const http_request& r,
+                                                 const request_target& target);
 
 }  // namespace pgcast

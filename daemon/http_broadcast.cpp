@@ -28,23 +28,13 @@ std::optional<std::span<const std::string>> rest_of(const request_target& t) {
   return path.subspan(skip + 2);
 }
 
-http_response with_cors(const http_request& r, http_response reply) {
-  reply.set(http::field::access_control_allow_origin, "*");
-  if (r.method() != http::verb::options) return reply;
-  const auto asked = r[http::field::access_control_request_headers];
-  reply.set(http::field::access_control_allow_methods, "POST, OPTIONS");
-  reply.set(
-      http::field::access_control_allow_headers,
-      asked.empty() ? "authorization, apikey, x-client-info, x-api-key, content-type" : asked);
-  reply.set(http::field::access_control_max_age, "86400");
-  return reply;
-}
+constexpr const char* k_methods = "POST, OPTIONS";
 
 http_response answer_empty(const http_request& r, http::status status) {
+  if (status == http::status::no_content) return with_cors(r, answer_no_content(r), k_methods);
   auto reply = answer(r, status, "", "");
   reply.erase(http::field::content_type);
-  if (status == http::status::no_content) reply.erase(http::field::content_length);
-  return with_cors(r, std::move(reply));
+  return with_cors(r, std::move(reply), k_methods);
 }
 
 http_response answer_message(const http_request& r, http::status status, const error& e,
@@ -53,7 +43,7 @@ http_response answer_message(const http_request& r, http::status status, const e
   body.append(R"(,"code":)").append(json_quote(text_code(e.code)));
   body.append(R"(,"hint":)").append(json_quote(hint_of(e.code)));
   body.append(more).append("}");
-  return with_cors(r, answer(r, status, "application/json", std::move(body)));
+  return with_cors(r, answer(r, status, "application/json", std::move(body)), k_methods);
 }
 
 http_response answer_refused(const http_request& r, const refused_broadcast& e) {
@@ -70,8 +60,9 @@ http_response answer_too_large(const http_request& r, std::size_t most) {
 
 http_response answer_unauthorized(const http_request& r, const refused_request& e) {
   metrics().handshakes_refused[e.why].add();
-  auto reply = with_cors(r, answer(r, http::status::unauthorized, "application/json",
-                                   R"({"message":"Unauthorized"})"));
+  auto reply = with_cors(
+      r, answer(r, http::status::unauthorized, "application/json", R"({"message":"Unauthorized"})"),
+      k_methods);
   reply.set(http::field::www_authenticate,
             R"(Bearer error="invalid_token", error_description=)" + json_quote(e.sentence));
   return reply;

@@ -45,6 +45,25 @@ http_response answer_problem(const http_request& r, http::status status, std::st
   return answer(r, status, "application/problem+json", std::move(body));
 }
 
+http_response answer_no_content(const http_request& r) {
+  auto reply = answer(r, http::status::no_content, "", "");
+  reply.erase(http::field::content_type);
+  reply.erase(http::field::content_length);
+  return reply;
+}
+
+http_response with_cors(const http_request& r, http_response reply, const char* methods) {
+  reply.set(http::field::access_control_allow_origin, "*");
+  if (r.method() != http::verb::options) return reply;
+  const auto asked = r[http::field::access_control_request_headers];
+  reply.set(http::field::access_control_allow_methods, methods);
+  reply.set(
+      http::field::access_control_allow_headers,
+      asked.empty() ? "authorization, apikey, x-client-info, x-api-key, content-type" : asked);
+  reply.set(http::field::access_control_max_age, "86400");
+  return reply;
+}
+
 asio::awaitable<bool> http_exchange::in_time(asio::awaitable<void> operation) {
   const auto cancel = [this] { socket_.cancel(); };
   const bool is_in_time = co_await with_timeout(std::move(operation), timeout_, cancel);

@@ -27,6 +27,12 @@ http_response answer_error(const http_request& r, const refused_request& e);
 http_response answer_problem(const http_request& r, boost::beast::http::status status,
                              std::string_view code, std::string_view title, std::string_view hint);
 
+/// 204.
+http_response answer_no_content(const http_request& r);
+/// Lets pages of any origin read the answer: a token in a header is what protects it. To a
+/// preflight it says which methods there are.
+http_response with_cors(const http_request& r, http_response reply, const char* methods);
+
 /// The requests of one connection before it is a WebSocket client, one after the other: first the
 /// header is read, and who has looked at it says how long the body may be.
 class http_exchange {

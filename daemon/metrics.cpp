@@ -54,6 +54,7 @@ constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", 
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_sources[] = {"client", "http"};
 constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};
+constexpr std::string_view k_answers[] = {"ok", "refused", "unavailable"};
 constexpr std::string_view k_questions[] = {"campaign", "sessions", "failed"};
 constexpr std::string_view k_loads[] = {"ok", "failed"};
 constexpr std::string_view k_verdicts[] = {"parked", "closed"};
@@ -126,6 +127,8 @@ const std::vector<metric>& all_metrics() {
       family("pgcast_held_places_total",
              "Places of dropped clients with a client_id, by what became of them.", "outcome",
              k_places, &set::places),
+      family("pgcast_api_requests_total", "Requests of the snapshot API, by result.", "result",
+             k_answers, &set::api_requests),
       level("pgcast_tickers",
             "Campaigns whose numbers are kept because somebody watches, of each thread.",
             &set::tickers),

@@ -56,6 +56,7 @@ enum class slow_verdict { parked, closed };
 enum class decision_source { cache, database };
 enum class poll_reason { doorbell, safety, busy, falling_asleep, poll_only, reconnected };
 enum class place_outcome { held, resumed, expired };
+enum class api_outcome { ok, refused, unavailable };
 enum class ticker_question { campaign, sessions, failed };
 enum class load_outcome { ok, failed };
 enum class start_over_reason { new_history, dropped };
@@ -104,6 +105,7 @@ struct metric_set {
   counter_family<resume_outcome, 5> resumes;
   gauge held_places;
   counter_family<place_outcome, 3> places;
+  counter_family<api_outcome, 3> api_requests;
   gauge tickers;
   gauge ticker_sessions;
   counter_family<ticker_question, 3> ticker_questions;

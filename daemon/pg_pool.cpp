@@ -15,6 +15,7 @@ constexpr std::chrono::milliseconds k_trusted_idle{1'000};
 constexpr std::chrono::milliseconds k_ping_timeout{1'000};
 constexpr std::chrono::milliseconds k_first_back_off{50};
 constexpr std::chrono::milliseconds k_longest_back_off{500};
+constexpr std::size_t k_most_prepared = 200;            // of a connection
 constexpr std::chrono::milliseconds k_patience{4'000};  // a client waits 10 s for its join
 
 }  // namespace
@@ -43,6 +44,8 @@ asio::awaitable<result<void>> pg_pool::open(pooled_connection& c, clock::time_po
   auto back_off = k_first_back_off;
   for (;;) {
     c.generation = generation_;
+    c.prepared.clear();
+    c.is_direct.reset();
     auto history = co_await open_source(c.pg, conninfo_, "pgcast worker");
     if (history) {
       c.history = *history;
@@ -55,6 +58,30 @@ asio::awaitable<result<void>> pg_pool::open(pooled_connection& c, clock::time_po
     co_await timer.async_wait(asio::use_awaitable);
     back_off = std::min(back_off * 2, k_longest_back_off);
   }
+}
+
+asio::awaitable<pg_statement> pg_pool::lease::prepare(pg_statement s) const {
+  auto& c = *connection_;
+  if (!c.is_direct) {
+    std::vector<pg_statement> question;
+    question.emplace_back("SELECT pg_backend_pid()");
+    auto pid = co_await c.pg.run(std::move(question), k_ping_timeout);
+    if (!pid) co_return s;
+    c.is_direct = (*pid)[0].text(0, 0) == std::to_string(c.pg.backend_pid());
+  }
+  if (!*c.is_direct) co_return s;
+  auto known = c.prepared.find(s.sql);
+  if (known == c.prepared.end()) {
+    if (c.prepared.size() >= k_most_prepared) co_return s;
+    std::string name = "pgcast_" + std::to_string(c.prepared.size());
+    std::string sql = s.sql;
+    auto made = co_await c.pg.prepare(name, std::move(sql), k_ping_timeout);
+    if (!made) co_return s;
+    known = c.prepared.emplace(s.sql, std::move(name)).first;
+  }
+  s.sql = known->second;
+  s.is_prepared = true;
+  co_return s;
 }
 
 asio::awaitable<result<pg_pool::lease>> pg_pool::acquire() {

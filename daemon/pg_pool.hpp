@@ -9,7 +9,9 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace pgcast {
@@ -22,6 +24,9 @@ struct pooled_connection {
   std::shared_ptr<const source_history> history;
   std::chrono::steady_clock::time_point used_at{};
   unsigned generation = 0;  ///< of the pool, when it was opened
+  /// Of the open connection: statements that it knows by name, and whether it can know any.
+  std::unordered_map<std::string, std::string> prepared;
+  std::optional<bool> is_direct;
 };
 
 /// A few connections of one shard for joins, replays and decisions, opened when first needed.
@@ -45,6 +50,10 @@ class pg_pool {
     ~lease();
     pg_connection& pg() const { return connection_->pg; }
     const std::shared_ptr<const source_history>& history() const { return connection_->history; }
+    /// The same statement by the name under which the connection knows it from now on, so that the
+    /// server plans it once; as it is through a pooler, and when very many are known. Only outside
+    /// a transaction.
+    boost::asio::awaitable<pg_statement> prepare(pg_statement s) const;
 
    private:
     void swap(lease& other) {

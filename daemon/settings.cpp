@@ -318,6 +318,10 @@ void add_limits(std::vector<setting>& all) {
       {"limits.held_places", "", "places of dropped clients, of all together"}, 0, 10'000'000,
       [](auto& c) -> auto& { return c.limits.held_places; }));
   all.push_back(count(
+      {"limits.api_requests", "",
+       "requests of the snapshot API a thread that run or wait for the database"},
+      1, 100'000, [](auto& c) -> auto& { return c.limits.api_requests; }));
+  all.push_back(count(
       {"limits.ticker_sessions", "",
        "sessions of a campaign that has live numbers, about 300 bytes each and thread"},
       1, 100'000'000, [](auto& c) -> auto& { return c.limits.ticker_sessions; }));

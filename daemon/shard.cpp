@@ -57,10 +57,12 @@ shard::shard(const config& c, const relay_description& description, siblings oth
       deciding_(context_.get_executor(), c.database_url, 1),
       streams_(context_.get_executor(), c.database_url, 1),
       counting_(context_.get_executor(), c.database_url, 1),
+      serving_(context_.get_executor(), c.database_url, c.limits.database_connections),
       policies_(deciding_, description, c.auth_cache),
       rights_(pool_, c.auth_cache),
       watchers_(pool_, policies_, c.auth_cache),
-      snapshots_(pool_, policies_),
+      snapshots_(pool_, policies_, {}),
+      snapshot_api_(serving_, policies_, c.limits.api_requests),
       numbers_(counting_, policies_, c.limits.ticker_sessions),
       past_(pool_, streams_, description),
       store_(pool_),
@@ -78,6 +80,7 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 rights_,
                 watchers_,
                 snapshots_,
+                snapshot_api_,
                 past_,
                 store_,
                 pressure_,
@@ -183,7 +186,7 @@ asio::awaitable<void> shard::tick() {
     const auto now = connection::clock::now();
     const auto wall = std::chrono::system_clock::now();
     if (now < suspect_until_) {
-      for (auto* pool : {&pool_, &deciding_, &streams_, &counting_})
+      for (auto* pool : {&pool_, &deciding_, &streams_, &counting_, &serving_})
         pool->give_up_silent(k_answer_timeout);
     }
     for (const auto& c : connections_) c->tick(now, wall);
@@ -230,6 +233,7 @@ void shard::start_over() {
     deciding_.renew();
     streams_.renew();
     counting_.renew();
+    serving_.renew();
     for (const auto& c : connections_) c->start_over();
   });
 }

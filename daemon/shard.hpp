@@ -83,11 +83,13 @@ class shard {
   pg_pool pool_;      ///< joins and replays
   pg_pool deciding_;  ///< decisions do not queue behind joins
   pg_pool streams_;   ///< nor do joins behind long gaps that are read,
-  pg_pool counting_;  ///< or behind the sessions of a large campaign
+  pg_pool counting_;  ///< or behind the sessions of a large campaign,
+  pg_pool serving_;   ///< or behind the snapshot API
   authorizer policies_;
   channel_policy rights_;
   stats_policy watchers_;
   snapshot_reader snapshots_;
+  api_reader snapshot_api_;
   ticker_reader numbers_;
   replay past_;
   message_store store_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/api_reader.hpp"
 #include "daemon/authorizer.hpp"
 #include "daemon/channel_policy.hpp"
 #include "daemon/config.hpp"
@@ -69,6 +70,7 @@ struct shard_services {
   channel_policy& rights;
   stats_policy& watchers;
   snapshot_reader& snapshots;
+  api_reader& snapshot_api;
   replay& past;
   message_store& store;
   queue_pressure& pressure;

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::chrono::milliseconds k_snapshot_timeout{10'000};
 
-void append(std::vector<pg_statement>& to, std::vector<pg_statement> more) {
-  for (auto& s : more) to.push_back(std::move(s));
-}
-
 }  // namespace
 
 asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
@@ -27,8 +23,12 @@ asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
   if (content == snapshot_content::permission_only) sizes = {0, 0, 0};
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
-  auto begin = begin_read();
-  if (t.kind == topic_kind::phone) begin.push_back(find_number(t.key));
+  auto begin = begin_read(deadline_);
+  if (t.kind == topic_kind::phone) {
+    auto find = find_number(t.key);
+    auto prepared = co_await leased->prepare(std::move(find));
+    begin.push_back(std::move(prepared));
+  }
   auto begun = co_await leased->pg().run(std::move(begin), k_snapshot_timeout);
   if (!begun) co_return begun.error();
   auto at = place_of_read(*begun, *leased->history());
@@ -56,25 +56,6 @@ asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
   out.at = *at;
   out.history = leased->history();
   co_return out;
-}
-
-asio::awaitable<result<std::string>> snapshot_reader::list_campaigns(
-    std::shared_ptr<viewer_class> viewer) {
-  auto may = co_await policies_.policies_of(viewer->role());
-  if (!may) co_return may.error();
-  auto leased = co_await pool_.acquire();
-  if (!leased) co_return leased.error();
-  auto statements = begin_read();
-  append(statements, become(viewer->role(), viewer->claims()));
-  statements.push_back(campaign_list(**may));
-  const std::size_t answer = statements.size() - 1;
-  statements.emplace_back("COMMIT");
-  auto rows = co_await leased->pg().run(std::move(statements), k_snapshot_timeout);
-  if (!rows) co_return rows.error();
-  auto at = place_of_read(*rows, *leased->history());
-  if (!at) co_return at.error();
-  co_return R"({"cursor":")" + encode_cursor(*at, *leased->history()) + R"(","campaigns":)" +
-      std::string{(*rows)[answer].text(0, 0)} + "}";
 }
 
 }  // namespace pgcast

@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -30,18 +31,18 @@ enum class snapshot_content { full, permission_only };
 /// query_failed. One a shard.
 class snapshot_reader {
  public:
-  snapshot_reader(pg_pool& pool, authorizer& policies) : pool_(pool), policies_(policies) {}
+  /// `deadline`: of a statement, 0 = none.
+  snapshot_reader(pg_pool& pool, authorizer& policies, std::chrono::milliseconds deadline)
+      : pool_(pool), policies_(policies), deadline_(deadline) {}
 
   boost::asio::awaitable<result<topic_snapshot>> read(topic t, std::shared_ptr<viewer_class> viewer,
                                                       join_request::snapshot_sizes sizes,
                                                       snapshot_content content);
 
-  /// {"cursor":..,"campaigns":[..]}: the campaigns that the class may see, for the console.
-  boost::asio::awaitable<result<std::string>> list_campaigns(std::shared_ptr<viewer_class> viewer);
-
  private:
   pg_pool& pool_;
   authorizer& policies_;
+  std::chrono::milliseconds deadline_;
 };
 
 }  // namespace pgcast

@@ -94,6 +94,16 @@ pg_statement session_snapshot(const role_policies& may, const std::string& sessi
           {session}};
 }
 
+std::string carriers_of_number() {
+  return "carriers AS (SELECT c.session_id, c.created_at FROM public.session_info c"
+         " WHERE c.session_id = ANY($1::text[]) AND EXISTS (SELECT FROM public.numbers n"
+         " WHERE n.session_id = c.session_id AND n.phone_number = ANY($2::text[])))";
+}
+
+std::string followed_carrier() {
+  return "SELECT session_id FROM carriers ORDER BY created_at DESC NULLS LAST, session_id LIMIT 1";
+}
+
 pg_statement find_number(const std::string& canonical) {
   return {
       "SELECT coalesce(array_agg(DISTINCT session_id::text), '{}'),"
@@ -106,18 +116,13 @@ pg_statement phone_snapshot(const role_policies& may, const std::string& session
                             const std::string& numbers, const join_request::snapshot_sizes& sizes) {
   if (!may_see_sessions(may) || !may.may_select("public", "numbers")) return nothing_allowed();
   const session_body body(may, sizes);
-  return {
-      "WITH carriers AS (SELECT c.session_id, c.created_at FROM public.session_info c"
-      " WHERE c.session_id = ANY($1::text[]) AND EXISTS (SELECT FROM public.numbers n"
-      " WHERE n.session_id = c.session_id AND n.phone_number = ANY($2::text[])))"
-      " SELECT want.id IS NOT NULL OR " +
-          sees_all_sessions(may) + ", " + body.text() +
-          " || ',\"sessions\":' || coalesce((SELECT jsonb_agg(session_id ORDER BY"
-          " created_at DESC NULLS LAST, session_id)::text FROM carriers), '[]'), want.id"
-          " FROM (SELECT (SELECT session_id FROM carriers"
-          " ORDER BY created_at DESC NULLS LAST, session_id LIMIT 1) AS id) AS want" +
-          body.joins(),
-      {session_ids, numbers}};
+  return {"WITH " + carriers_of_number() + " SELECT want.id IS NOT NULL OR " +
+              sees_all_sessions(may) + ", " + body.text() +
+              " || ',\"sessions\":' || coalesce((SELECT jsonb_agg(session_id ORDER BY"
+              " created_at DESC NULLS LAST, session_id)::text FROM carriers), '[]'), want.id"
+              " FROM (SELECT (" +
+              followed_carrier() + ") AS id) AS want" + body.joins(),
+          {session_ids, numbers}};
 }
 
 pg_statement campaign_snapshot(const role_policies& may, const std::string& campaign,
@@ -149,13 +154,6 @@ pg_statement campaign_snapshot(const role_policies& may, const std::string& camp
               " LIMIT " +
               std::to_string(sizes.sessions + 1) + ") AS newest) AS sessions",
           {campaign}};
-}
-
-pg_statement campaign_list(const role_policies& may) {
-  if (!may.may_select("public", "campaign_info")) return {"SELECT '[]'"};
-  return {
-      "SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.campaign)::text, '[]')"
-      " FROM public.campaign_info c"};
 }
 
 }  // namespace pgcast

@@ -21,14 +21,16 @@ pg_statement session_snapshot(const role_policies& may, const std::string& sessi
 pg_statement phone_snapshot(const role_policies& may, const std::string& session_ids,
                             const std::string& numbers, const join_request::snapshot_sizes& sizes);
 
+/// The sessions among these that the role sees with one of these numbers ("carriers AS (..)"; $1
+/// and $2 as of phone_snapshot()), and of them the one that is followed.
+std::string carriers_of_number();
+std::string followed_carrier();
+
 /// Sessions and spellings that carry a canonical number: two arrays. Run before a role is taken.
 pg_statement find_number(const std::string& canonical);
 
 /// `campaign:`.
 pg_statement campaign_snapshot(const role_policies& may, const std::string& campaign,
                                const join_request::snapshot_sizes& sizes);
-
-/// All visible campaigns as a JSON array in one column.
-pg_statement campaign_list(const role_policies& may);
 
 }  // namespace pgcast

@@ -153,13 +153,15 @@ std::string cut_page(const std::string& sql, const outbox_filter& filter) {
 
 }  // namespace
 
-std::vector<pg_statement> begin_read() {
+std::vector<pg_statement> begin_read(std::chrono::milliseconds deadline) {
   std::vector<pg_statement> out;
   out.emplace_back("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   out.emplace_back(
       "SELECT pg_current_snapshot(), (SELECT coalesce(dropped_xid, '0'::xid8) FROM pgcast.meta),"
       " pg_backend_pid(),"
-      " set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),"
+      " set_config('statement_timeout', '" +
+      std::to_string(deadline.count()) +
+      "', true), set_config('lock_timeout', '0', true),"
       " set_config('idle_in_transaction_session_timeout', '0', true),"
       " set_config('TimeZone', 'UTC', true), set_config('IntervalStyle', 'postgres', true),"
       " set_config('DateStyle', 'ISO, MDY', true),"

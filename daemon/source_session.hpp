@@ -59,8 +59,9 @@ struct session_traits {
 boost::asio::awaitable<result<session_traits>> read_traits(pg_connection& pg, std::string conninfo);
 
 /// The first statements of every read transaction: one snapshot, and rendering and deadlines that
-/// do not depend on defaults of role or database. The second gives the read_header.
-std::vector<pg_statement> begin_read();
+/// do not depend on defaults of role or database. The second gives the read_header. `deadline`: of
+/// a statement, 0 = none.
+std::vector<pg_statement> begin_read(std::chrono::milliseconds deadline = {});
 
 enum read_header : int {
   header_snapshot,

@@ -1,6 +1,7 @@
 #include "daemon/ticker_sql.hpp"
 
 #include "daemon/sql_text.hpp"
+#include "protocol/json_document.hpp"
 #include "protocol/sql_time.hpp"
 
 #include <algorithm>
@@ -66,34 +67,48 @@ std::string join_sums(std::string_view table, std::string_view sums, std::string
   return sql.append(as).append(" ON ").append(as).append(".session_id = wanted.session_id");
 }
 
+/// What the rows of all sessions of each campaign in `wanted` sum up to.
+std::string join_totals(std::string_view table, std::string_view sums, std::string_view as) {
+  std::string sql = " LEFT JOIN (SELECT w.campaign, " + std::string{sums};
+  sql.append(" FROM wanted w JOIN public.")
+      .append(table)
+      .append(" c ON c.session_id = w.session_id GROUP BY 1) AS ");
+  return sql.append(as).append(" ON ").append(as).append(".campaign = sessions.campaign");
+}
+
+std::string sides_of_messages() {
+  std::string sums;
+  for (const auto& [side, name] : {std::pair{k_user, "of_user"}, std::pair{k_agent, "of_agent"},
+                                   std::pair{k_other, "of_other"}}) {
+    if (!sums.empty()) sums += ", ";
+    sums.append("count(*) FILTER (WHERE ").append(side).append(") AS ").append(name);
+  }
+  return sums;
+}
+
+/// Joins in the tables that exist, by `join(table, sums, as)`, and names their columns.
+template <class Join>
+std::string join_tables(const role_policies& tables, std::string& columns, Join join) {
+  std::string joins;
+  const auto add = [&](std::string_view table, const std::string& sums, std::string_view as,
+                       std::string_view named, std::string_view missing) {
+    const bool has_table = is_there(tables, table);
+    columns += has_table ? named : missing;
+    if (has_table) joins += join(table, sums, as);
+  };
+  add("chat_history", sides_of_messages(), "messages",
+      ", messages.of_user, messages.of_agent, messages.of_other", ", 0, 0, 0");
+  add("call_info", std::string{k_calls}, "calls", ", calls.calls, calls.call_us, calls.called_at",
+      ", 0, 0, NULL");
+  add("session_objective_events", "max(c.occurred_at) AS occurred_at", "changes",
+      ", changes.occurred_at", ", NULL");
+  return joins;
+}
+
 /// The same with one pass over each table.
 std::string numbers_by_scan(const role_policies& tables, const std::string& chosen) {
-  std::string joins;
   std::string columns = "wanted.*";
-  if (is_there(tables, "chat_history")) {
-    std::string sums;
-    for (const auto& [side, name] : {std::pair{k_user, "of_user"}, std::pair{k_agent, "of_agent"},
-                                     std::pair{k_other, "of_other"}}) {
-      if (!sums.empty()) sums += ", ";
-      sums.append("count(*) FILTER (WHERE ").append(side).append(") AS ").append(name);
-    }
-    columns += ", messages.of_user, messages.of_agent, messages.of_other";
-    joins += join_sums("chat_history", sums, "messages");
-  } else {
-    columns += ", 0, 0, 0";
-  }
-  if (is_there(tables, "call_info")) {
-    columns += ", calls.calls, calls.call_us, calls.called_at";
-    joins += join_sums("call_info", k_calls, "calls");
-  } else {
-    columns += ", 0, 0, NULL";
-  }
-  if (is_there(tables, "session_objective_events")) {
-    columns += ", changes.occurred_at";
-    joins += join_sums("session_objective_events", "max(c.occurred_at) AS occurred_at", "changes");
-  } else {
-    columns += ", NULL";
-  }
+  const auto joins = join_tables(tables, columns, join_sums);
   return "WITH wanted AS MATERIALIZED (SELECT " + std::string{k_session} +
          " FROM public.session_info s WHERE " + chosen + ") SELECT " + columns + " FROM wanted" +
          joins;
@@ -106,14 +121,21 @@ std::int64_t number(const pg_rows& rows, int row, int column) {
   return n;
 }
 
+/// Of the three columns that say when something happened.
+std::optional<std::int64_t> latest(const pg_rows& rows, int row) {
+  std::optional<std::int64_t> out;
+  for (const int column : {4, 10, 11}) out = std::max(out, timestamp_us(rows.text(row, column)));
+  return out;
+}
+
 }  // namespace
 
 pg_statement find_numbers_indexes() {
   return {R"(
     SELECT (SELECT count(*) = 3 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = to_regclass('public.chat_history') AND i.indisvalid
-              AND x.relname IN ('pgcast_user_messages', 'pgcast_agent_messages',
-                                'pgcast_other_messages'))
+              AND x.relname IN ('chat_history_pgcast_user', 'chat_history_pgcast_agent',
+                                'chat_history_pgcast_other'))
       AND (SELECT count(DISTINCT i.indrelid) = 2 FROM pg_index i
            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
            WHERE i.indrelid IN (to_regclass('public.call_info'),
@@ -134,6 +156,51 @@ pg_statement session_numbers_of(const role_policies& tables,
   return {numbers_by_scan(tables, "s.session_id = ANY ($1::text[])"), {text_array(sessions)}};
 }
 
+std::string side_predicate(std::string_view side, std::string_view row) {
+  std::string predicate{side == "user" ? k_user : k_agent};
+  for (std::size_t at = 0; (at = predicate.find("c.message", at)) != std::string::npos;) {
+    predicate.replace(at, 1, row);
+    at += row.size();
+  }
+  return predicate;
+}
+
+pg_statement totals_of_campaigns(const role_policies& tables,
+                                 const std::vector<std::string>& campaigns) {
+  std::string columns =
+      "sessions.campaign, sessions.sessions, sessions.active, sessions.objectives,"
+      " sessions.touched_at";
+  const auto joins = join_tables(tables, columns, join_totals);
+  return {"WITH wanted AS MATERIALIZED (SELECT " + std::string{k_session} +
+              " FROM public.session_info s WHERE s.campaign = ANY ($1::text[])) SELECT " + columns +
+              " FROM (SELECT campaign, count(*) AS sessions, count(*) FILTER (WHERE is_active) AS"
+              " active, max(touched_at) AS touched_at, jsonb_agg(objectives) FILTER (WHERE"
+              " objectives IS NOT NULL) AS objectives FROM wanted GROUP BY 1) AS sessions" +
+              joins,
+          {text_array(campaigns)}};
+}
+
+named_totals read_totals(const pg_rows& rows, int row) {
+  named_totals out;
+  out.campaign = rows.text(row, 0);
+  auto& n = out.totals;
+  n.sessions = number(rows, row, 1);
+  n.active = number(rows, row, 2);
+  if (const auto all = rows.at(row, 3)) {
+    json_document document(*all);
+    for_each_element(document.root(), [&](json_value objectives) {
+      for (const auto& name : met_objectives(objectives)) ++out.objectives[name];
+    });
+  }
+  n.user_messages = number(rows, row, 5);
+  n.agent_messages = number(rows, row, 6);
+  n.messages = n.user_messages + n.agent_messages + number(rows, row, 7);
+  n.calls = number(rows, row, 8);
+  n.call_us = number(rows, row, 9);
+  n.last_activity_us = latest(rows, row);
+  return out;
+}
+
 ticker::answer session_answer(const pg_rows& rows, int row) {
   ticker::answer out;
   out.session = rows.text(row, 0);
@@ -146,9 +213,7 @@ ticker::answer session_answer(const pg_rows& rows, int row) {
   n.messages = n.user_messages + n.agent_messages + number(rows, row, 7);
   n.calls = number(rows, row, 8);
   n.call_us = number(rows, row, 9);
-  for (const int column : {4, 10, 11}) {
-    n.last_activity_us = std::max(n.last_activity_us, timestamp_us(rows.text(row, column)));
-  }
+  n.last_activity_us = latest(rows, row);
   return out;
 }
 

@@ -30,7 +30,23 @@ pg_statement campaign_numbers(const role_policies& tables, const std::string& ca
 pg_statement session_numbers_of(const role_policies& tables,
                                 const std::vector<std::string>& sessions);
 
-/// A row of either.
+/// Whether a row of chat_history, named `row` in the statement, is of that side: "user" or "agent".
+std::string side_predicate(std::string_view side, std::string_view row);
+
+/// The sums of campaigns that somebody may see: a row each, for named_totals(); none for campaigns
+/// without sessions. With the rights of whoever runs it.
+pg_statement totals_of_campaigns(const role_policies& tables,
+                                 const std::vector<std::string>& campaigns);
+
+/// A row of it.
+struct named_totals {
+  std::string campaign;
+  campaign_totals totals;
+  objective_counts objectives;
+};
+named_totals read_totals(const pg_rows& rows, int row);
+
+/// A row of campaign_numbers() or session_numbers_of().
 ticker::answer session_answer(const pg_rows& rows, int row);
 
 }  // namespace pgcast

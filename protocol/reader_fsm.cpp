@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 constexpr auto k_first_pause = 2ms;
 constexpr std::chrono::milliseconds k_longest_awake_pause{5};
-constexpr auto k_longest_pause = 20ms;        // while transactions of before the lock are open
+constexpr auto k_longest_pause = 20ms;  // while transactions of before the lock are open
 constexpr auto k_first_poll_only_pause = 20ms;
 constexpr auto k_longest_poll_only_pause = 250ms;
 constexpr auto k_awake_after_rows = 8ms;  // asleep, a ring is heard at once (docs/performance.md)
@@ -46,12 +46,14 @@ reader_fsm::action reader_fsm::after_read(std::size_t rows, const pg_snapshot& s
     return {action::what::release_lock_and_read, 0ms};
   }
   switch (state_) {
-    case state::asleep: return {action::what::wait_for_doorbell, k_safety_read};
+    case state::asleep:
+      return {action::what::wait_for_doorbell, k_safety_read};
     case state::settling:
       if (!all_older_ended(seen)) return read_later();
       state_ = state::asleep;
       return {action::what::wait_for_doorbell, k_safety_read};
-    case state::awake: break;
+    case state::awake:
+      break;
   }
   if (mode_ == mode::poll_only || now - quiet_since_ < k_awake_after_rows) {
     auto later = read_later();

@@ -17,11 +17,13 @@ namespace pgcast {
 /// above the newest finished one is in no xip list). The read that finds them all ended has read
 /// their rows too; then it sleeps.
 ///
-/// | state    | read, rows   | read, none                          | lock taken | lock refused | rung  |
+/// | state    | read, rows   | read, none                          | lock taken | lock refused |
+/// rung  |
 /// |----------|--------------|-------------------------------------|------------|--------------|-------|
-/// | awake    | read again   | quiet for long? lock : read later   | settling   | read later   | -     |
-/// | settling | awake: read  | all older ended? asleep: read later | -          | -            | awake |
-/// | asleep   | awake: read  | asleep (safety read)                | -          | -            | awake |
+/// | awake    | read again   | quiet for long? lock : read later   | settling   | read later   | -
+/// | | settling | awake: read  | all older ended? asleep: read later | -          | -            |
+/// awake | | asleep   | awake: read  | asleep (safety read)                | -          | - | awake
+/// |
 ///
 /// Leaving settling or asleep always gives the lock back, so that busy writers do not ring.
 /// In poll-only mode (a transaction pooler, prepared transactions allowed) it never takes the lock.

@@ -6,8 +6,7 @@ namespace pgcast {
 namespace {
 
 void mark(std::vector<route>& routes, topic_kind kind, const std::string& key, bool route::*side) {
-  const std::string name =
-      topic_key(kind, kind == topic_kind::phone ? normalize_phone(key) : key);
+  const std::string name = topic_key(kind, kind == topic_kind::phone ? normalize_phone(key) : key);
   auto at =
       std::find_if(routes.begin(), routes.end(), [&](const auto& r) { return r.topic == name; });
   if (at == routes.end()) at = routes.insert(routes.end(), route{name, false, false});

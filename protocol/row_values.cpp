@@ -86,8 +86,8 @@ column_value& row_values::value(const std::string& column, const sql_type& type)
 }
 
 std::optional<std::string> canonical_value(row_values& row, const table_column& column) {
-  const auto* value = row.find(
-      column.name, column.labels.empty() ? column.type : sql_type::identity_of(column));
+  const auto* value =
+      row.find(column.name, column.labels.empty() ? column.type : sql_type::identity_of(column));
   if (value == nullptr) value = &row.value(column.name, sql_type(column));
   if (value->state() != value_state::known) return std::nullopt;
   return value->key();

@@ -1,8 +1,5 @@
 #include "protocol/ticker.hpp"
 
-#include "protocol/codec.hpp"
-#include "protocol/sql_time.hpp"
-
 #include <algorithm>
 
 namespace pgcast {
@@ -40,7 +37,6 @@ void ticker::take_answers(const position& at, const std::vector<answer>& found) 
     sessions_.clear();
     objectives_.clear();
     total_ = {};
-    active_ = 0;
     is_last_activity_known_ = true;
     is_warm_ = true;
   }
@@ -150,29 +146,25 @@ void ticker::on_row_of_session(const counted_rows& rows, const event& e, const b
 void ticker::change(entry& known, counted_as kind, const counted_row* before,
                     const counted_row* after) {
   const auto add = [&](const counted_row& row, int sign) {
-    entry one;
-    if (kind == counted_as::message) {
-      one.messages = 1;
-      one.user_messages = row.side == message_side::user ? 1 : 0;
-      one.agent_messages = row.side == message_side::agent ? 1 : 0;
-    } else if (kind == counted_as::call) {
-      one.calls = 1;
-      one.call_us = row.call_us;
-    }
-    for (auto* sum : {&known, &total_}) {
-      sum->messages += sign * one.messages;
-      sum->user_messages += sign * one.user_messages;
-      sum->agent_messages += sign * one.agent_messages;
-      sum->calls += sign * one.calls;
-      sum->call_us += sign * one.call_us;
-    }
+    const auto add_to = [&](auto& sum) {
+      if (kind == counted_as::message) {
+        sum.messages += sign;
+        sum.user_messages += row.side == message_side::user ? sign : 0;
+        sum.agent_messages += row.side == message_side::agent ? sign : 0;
+      } else if (kind == counted_as::call) {
+        sum.calls += sign;
+        sum.call_us += sign * row.call_us;
+      }
+    };
+    add_to(known);
+    add_to(total_);
   };
   if (kind != counted_as::session) {
     if (before != nullptr) add(*before, -1);
     if (after != nullptr) add(*after, +1);
     return;
   }
-  active_ += (after->is_active ? 1 : 0) - (known.is_active ? 1 : 0);
+  total_.active += (after->is_active ? 1 : 0) - (known.is_active ? 1 : 0);
   known.is_active = after->is_active;
   if (before->objectives == after->objectives) return;
   const auto old = std::move(known.objectives);
@@ -191,7 +183,7 @@ bool ticker::change_times(entry& known, const counted_row* before, const counted
   return true;
 }
 
-std::vector<ticker::objective_counts::iterator> ticker::count_objectives(
+std::vector<objective_counts::iterator> ticker::count_objectives(
     const std::vector<std::string>& met) {
   std::vector<objective_counts::iterator> out;
   out.reserve(met.size());
@@ -209,7 +201,7 @@ void ticker::forget_objectives(const std::vector<objective_counts::iterator>& me
 }
 
 void ticker::count(const entry& e, int sign) {
-  active_ += e.is_active ? sign : 0;
+  total_.active += e.is_active ? sign : 0;
   total_.messages += sign * e.messages;
   total_.user_messages += sign * e.user_messages;
   total_.agent_messages += sign * e.agent_messages;
@@ -244,36 +236,20 @@ void ticker::remove(const std::string& session) {
   sessions_.erase(found);
 }
 
-std::optional<std::int64_t> ticker::last_activity() {
-  if (!is_last_activity_known_) {
-    total_.last_activity_us.reset();
-    for (const auto& [session, e] : sessions_) {
-      total_.last_activity_us = std::max(total_.last_activity_us, e.last_activity_us);
-    }
-    is_last_activity_known_ = true;
+void ticker::find_last_activity() {
+  if (is_last_activity_known_) return;
+  total_.last_activity_us.reset();
+  for (const auto& [session, e] : sessions_) {
+    total_.last_activity_us = std::max(total_.last_activity_us, e.last_activity_us);
   }
-  return total_.last_activity_us;
+  is_last_activity_known_ = true;
 }
 
 std::string ticker::numbers() {
-  const auto member = [](std::string_view name, std::int64_t n) {
-    return std::string{name} + std::to_string(n);
-  };
-  std::string out = R"("campaign":)" + json_quote(campaign_);
-  out += member(R"(,"sessions":)", static_cast<std::int64_t>(sessions_.size()));
-  out += member(R"(,"active":)", active_);
-  out += member(R"(,"messages":{"total":)", total_.messages);
-  out += member(R"(,"user":)", total_.user_messages);
-  out += member(R"(,"agent":)", total_.agent_messages);
-  out += member(R"(},"calls":{"total":)", total_.calls);
-  out += R"(,"seconds":)" + seconds_text(total_.call_us) + R"(},"objectives":{)";
-  for (const auto& [name, count] : objectives_) {
-    if (out.back() != '{') out += ',';
-    append_json_quoted(out, name);
-    out += member(":", static_cast<std::int64_t>(count));
-  }
-  const auto last = last_activity();
-  return out + R"(},"last_activity_at":)" + (last ? '"' + timestamp_text(*last) + '"' : "null");
+  find_last_activity();
+  auto totals = total_;
+  totals.sessions = static_cast<std::int64_t>(sessions_.size());
+  return stats_members(campaign_, totals, objectives_);
 }
 
 }  // namespace pgcast

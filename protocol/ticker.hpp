@@ -3,11 +3,11 @@
 #include "protocol/event.hpp"
 #include "protocol/router.hpp"
 #include "protocol/seam.hpp"
+#include "protocol/stats_message.hpp"
 #include "protocol/ticker_rows.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -76,7 +76,6 @@ class ticker {
   std::string numbers();
 
  private:
-  using objective_counts = std::map<std::string, std::size_t, std::less<>>;
   struct entry {
     bool is_active = false;
     std::int64_t messages = 0;
@@ -110,12 +109,12 @@ class ticker {
   std::vector<objective_counts::iterator> count_objectives(const std::vector<std::string>& met);
   void forget_objectives(const std::vector<objective_counts::iterator>& met);
   void ask_all_again();
-  std::optional<std::int64_t> last_activity();
+  void find_last_activity();
 
   std::string campaign_;
   entries sessions_;
-  entry total_;  ///< sums; its last_activity_us is void while it has to be looked for
-  std::int64_t active_ = 0;
+  campaign_totals
+      total_;  ///< but `sessions`; last_activity_us is void while it is to be looked for
   bool is_last_activity_known_ = true;
   objective_counts objectives_;
   bool is_warm_ = false;

@@ -44,16 +44,6 @@ bool is_met(json_value objective) {
   return met;
 }
 
-std::vector<std::string> names_of_met(json_value objectives) {
-  std::vector<std::string> out;
-  if (!is_object(objectives)) return out;
-  for_each_member(objectives, [&](std::string_view name, json_value value) {
-    if (is_met(value)) out.emplace_back(name);
-  });
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
 std::optional<std::int64_t> time_of(json_value value) {
   const auto text = string_of(value);
   return text ? timestamp_us(*text) : std::nullopt;
@@ -86,7 +76,7 @@ void read_column(counted_as kind, std::string_view column, json_value value, cou
       break;
   }
   if (column == "session_status") into.is_active = string_of(value) == "active";
-  if (column == "objectives") into.objectives = names_of_met(value);
+  if (column == "objectives") into.objectives = met_objectives(value);
   read_time("last_user_msg_at", 0);
   read_time("last_agent_msg_at", 1);
   read_time("last_outbound_at", 2);
@@ -113,10 +103,20 @@ std::optional<std::int64_t> counted_row::last_activity_us() const {
   return *std::max_element(times.begin(), times.end());  // nullopt is the least
 }
 
+std::vector<std::string> met_objectives(json_value objectives) {
+  std::vector<std::string> out;
+  if (!is_object(objectives)) return out;
+  for_each_member(objectives, [&](std::string_view name, json_value value) {
+    if (is_met(value)) out.emplace_back(name);
+  });
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 std::vector<std::string> met_objectives(std::string_view json) {
   if (json.empty()) return {};
   json_document document(json);
-  return document.is_valid() ? names_of_met(document.root()) : std::vector<std::string>{};
+  return document.is_valid() ? met_objectives(document.root()) : std::vector<std::string>{};
 }
 
 std::optional<counted_rows> read_counted_rows(const event& e) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "protocol/event.hpp"
+#include "protocol/json_document.hpp"
 
 #include <array>
 #include <cstddef>
@@ -37,6 +38,7 @@ struct counted_rows {
 /// The names that are met in the JSON of a session's objectives, ascending. Empty for what is no
 /// object.
 std::vector<std::string> met_objectives(std::string_view json);
+std::vector<std::string> met_objectives(json_value objectives);
 
 /// Reads what counts of an event of a table that counts (not a TRUNCATE). nullopt if its JSON
 /// cannot be read. The definitions are those of the contract, section 4, "Stats".

@@ -12,10 +12,9 @@ struct named_kind {
   std::string_view prefix;
   topic_kind kind;
 };
-constexpr std::array k_kinds{named_kind{"session", topic_kind::session},
-                             named_kind{"phone", topic_kind::phone},
-                             named_kind{"campaign", topic_kind::campaign},
-                             named_kind{"stats", topic_kind::stats}};
+constexpr std::array k_kinds{
+    named_kind{"session", topic_kind::session}, named_kind{"phone", topic_kind::phone},
+    named_kind{"campaign", topic_kind::campaign}, named_kind{"stats", topic_kind::stats}};
 
 /// Separators as people type them; the longer ones are UTF-8: NBSP, narrow NBSP,
 /// dashes U+2010-2015, minus. The same list stands in pgcast.normalize_phone.

@@ -116,6 +116,16 @@ test('Docs_ListEveryErrorWithItsNumber', () => {
     pairs('protocol/error.hpp', /^ {2}([a-z_0-9]+) = (\d+),/gm));
 });
 
+test('Docs_ListEveryProblemOfTheApi', () => {
+  const pairs = (files, pattern) => [...new Set(files.flatMap((file) =>
+    [...read(file).matchAll(pattern)].map(([, status, problem]) => `${status} ${problem}`)))].sort();
+  const written = pairs(['docs/errors.md'], /^\| (\d{3}) \| `([a-z_]+)` \|/gm);
+  assert.deepEqual(written, pairs(['protocol/api_request.cpp', 'daemon/api_reader.cpp', 'daemon/http_api.cpp'],
+    /[{(](\d{3}),\s+"([a-z_]+)"/g));
+  const told = JSON.parse(read('daemon/api/openapi.json')).components.schemas.Problem.properties.code.enum;
+  assert.deepEqual([...told].sort(), [...new Set(written.map((one) => one.slice(4)))].sort());
+});
+
 test('Docs_GiveTheHintsOfErrors', () => {
   const text = read('protocol/error_reply.cpp');
   const cases = text.slice(text.indexOf('string_view hint_of'))
