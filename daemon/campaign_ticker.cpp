@@ -98,7 +98,7 @@ const shared_frame& campaign_ticker::frame_for(const stats_watcher& who) {
   for (const auto& known : forms_) {
     if (known.version == who.version() && known.wire_topic == who.wire_topic()) return known.frame;
   }
-  auto bytes = encode_broadcast(who.version(), who.wire_topic(), "stats", {payload_});
+  auto bytes = encode_event_of_daemon(who.version(), who.wire_topic(), "stats", {payload_});
   forms_.push_back(
       {who.version(), who.wire_topic(), std::make_shared<const outbound_frame>(std::move(bytes))});
   return forms_.back().frame;

@@ -42,6 +42,9 @@ class channel_owner {
   virtual boost::asio::awaitable<void> settle_place(place_key key) = 0;
   /// The place that was kept; it is the channel's now.
   virtual std::optional<held_place> take_place(const place_key& key) = 0;
+  /// The join is answered, or refused: then on_channel_ended() follows.
+  virtual void on_channel_joined(channel&) {}
+  virtual void on_channel_refused(channel&, const error&) {}
   /// The channel has ended by itself (join refused); it is destroyed after this returns.
   virtual void on_channel_ended(channel& c) = 0;
 };
@@ -104,6 +107,8 @@ class channel : public subscriber, public feed_owner, public std::enable_shared_
   bool has_feeds() const { return rows_ || changes_ || kept_ || numbers_; }
   /// What may be done on it, as far as it is known.
   const channel_rights& rights() const { return rights_; }
+  /// The feed of the topic's rows, nullptr = none.
+  const feed* rows() const { return rows_.get(); }
   bool carries_rows() const { return rows_ != nullptr || changes_ != nullptr; }
   /// Keeps what the client said, from where it is sent, and tells its id to who wants an answer.
   /// `running` as in join().

@@ -128,6 +128,7 @@ void channel::answer_joined(const std::string& ref) {
   std::string bindings = "[]";
   if (changes_) bindings = bindings_reply(changes_->bindings());
   reply(ref, "ok", R"({"postgres_changes":)" + bindings + "}");
+  owner_->on_channel_joined(*this);
 }
 
 /// Once the source has said where it begins, nothing that is sent from the database is missed.
@@ -167,12 +168,11 @@ void channel::refuse(const std::string& ref, const error& e) {
   metrics().joins[outcome].add();
   const bool is_told = outcome != join_outcome::unavailable || e.code == errc::subscribe_timeout ||
                        e.code == errc::not_installed || e.code == errc::campaign_too_large;
-  if (is_told) {
-    reply_error(ref, e);
-  } else {
-    spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
-    reply_error(ref, {errc::source_unavailable, "the database cannot answer now, try again"});
-  }
+  const error told =
+      is_told ? e : error{errc::source_unavailable, "the database cannot answer now, try again"};
+  if (!is_told) spdlog::warn("join of {} failed: {}", id_.wire_topic, e.detail);
+  reply_error(ref, told);
+  owner_->on_channel_refused(*this, told);
   owner_->on_channel_ended(*this);
 }
 

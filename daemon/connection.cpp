@@ -117,7 +117,26 @@ void connection::on_message(const frame_parser::step& s) {
   on_client_message(*m);
 }
 
+std::string connection::ping_text() const { return make_frame(opcode::ping, ""); }
+
+std::string connection::close_text(std::uint16_t code, std::string_view reason) const {
+  return make_close_frame(code, reason);
+}
+
+connection::clock::duration connection::ping_after() const {
+  return services_.settings.limits.idle / 2;
+}
+
 // ---- channels
+
+void connection::open_channel(channel::identity id, claims who, join_request request,
+                              std::vector<change_binding> bindings, const std::string& ref) {
+  const auto made = std::make_shared<channel>(services_, *this, std::move(id), std::move(who));
+  channels_.push_back(made);
+  if (auto why = fallback_of(request, made->who())) made->note_fallback(*std::move(why));
+  auto place = key_of(*made, request);
+  made->join(std::move(request), std::move(bindings), ref, running_joins_, std::move(place));
+}
 
 channel* connection::find(std::string_view wire_topic) {
   for (const auto& c : channels_) {
@@ -159,7 +178,7 @@ void connection::start_over() {
 // ---- output
 
 void connection::send(shared_frame frame, std::uint32_t feed_number) {
-  if (is_closed() || is_closing_) return;
+  if (is_closed() || is_closing_ || frame->bytes.empty()) return;
   queue_.push(std::move(frame), feed_number);
   flush_soon();
 }
@@ -206,7 +225,10 @@ void connection::flush() {
     }
     metrics().frames_sent_bytes.add(count);
     queue_.consume(count);
-    if (is_input_paused_) heard_at_ = clock::now();  // the only sign of life while not listening
+    if (is_alive_by_sending()) {
+      heard_at_ = clock::now();
+      is_pinged_ = false;
+    }
   }
   update_pressure();
   if (queue_.is_empty() && is_closing_) return end();
@@ -263,9 +285,9 @@ void connection::tick(clock::time_point now, wall_time wall) {
     spdlog::debug("a silent client is dropped");
     return end();
   }
-  if (now - heard_at_ > limits.idle / 2 && !is_pinged_) {
+  if (now - heard_at_ > ping_after() && !is_pinged_) {
     is_pinged_ = true;
-    send(std::make_shared<const outbound_frame>(make_frame(opcode::ping, "")), 0);
+    send(std::make_shared<const outbound_frame>(ping_text()), 0);
   }
   for (std::size_t i = 0; i < channels_.size();) {
     if (channels_[i]->who().expires_at > wall) {
@@ -284,9 +306,10 @@ void connection::close(std::uint16_t code, std::string_view reason) {
   if (is_closed() || is_closing_) return;
   void_marks();
   queue_.drop_rows();
-  send(std::make_shared<const outbound_frame>(make_close_frame(code, reason)), 0);
+  send(std::make_shared<const outbound_frame>(close_text(code, reason)), 0);
   is_closing_ = true;
   closing_since_ = clock::now();
+  flush_soon();
 }
 
 void connection::end() {

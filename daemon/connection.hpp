@@ -36,7 +36,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   /// Sends what waits. Called once a turn for every dirty connection.
   void flush();
   /// Deadlines: silent peer, expired tokens, full queue. Called about ten times a second.
-  void tick(clock::time_point now, wall_time wall);
+  virtual void tick(clock::time_point now, wall_time wall);
   /// Sends a close frame and closes when the rest is out.
   void close(std::uint16_t code, std::string_view reason);
   /// A `system` message to every channel that carries rows.
@@ -58,6 +58,23 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   boost::asio::awaitable<void> settle_place(place_key key) override;
   std::optional<held_place> take_place(const place_key& key) override;
 
+ protected:
+  // What is said without a channel: of a WebSocket, frames.
+  virtual std::string ping_text() const;
+  virtual std::string close_text(std::uint16_t code, std::string_view reason) const;
+  virtual void take_in(std::span<char> bytes);
+  /// What it sends is a sign of life as well: it has no way to answer a ping.
+  virtual bool is_alive_by_sending() const { return is_input_paused_; }
+  /// Of limits.idle; then it is pinged.
+  virtual clock::duration ping_after() const;
+
+  /// Makes a channel and joins it; `ref` names the join in its answer.
+  void open_channel(channel::identity id, claims who, join_request request,
+                    std::vector<change_binding> bindings, const std::string& ref);
+  const std::vector<std::shared_ptr<channel>>& channels() const { return channels_; }
+  shard_services& services() const { return services_; }
+  const claims& who() const { return who_; }
+
  private:
   /// What this connection has asked its client to acknowledge. A pong comes behind everything that
   /// was sent before its ping, so the client has received that.
@@ -72,7 +89,6 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void resume_input();
   bool must_pause_input() const;
   void on_readable();
-  void take_in(std::span<char> bytes);
   void on_message(const frame_parser::step& s);
   void on_client_message(const client_message& m);
   void on_pong(std::string_view payload);

@@ -133,13 +133,7 @@ void connection::on_join(const client_message& m) {
   }
   channel::identity id{*std::move(name), m.topic, m.join_ref};
   if (id.join_ref == "null") id.join_ref = m.ref;
-  channels_.push_back(std::make_shared<channel>(services_, *this, std::move(id), std::move(who)));
-  if (auto why = fallback_of(*request, channels_.back()->who())) {
-    channels_.back()->note_fallback(*std::move(why));
-  }
-  auto place = key_of(*channels_.back(), *request);
-  channels_.back()->join(*std::move(request), *std::move(bindings), m.ref, running_joins_,
-                         std::move(place));
+  open_channel(std::move(id), std::move(who), *std::move(request), *std::move(bindings), m.ref);
 }
 
 void connection::on_leave(const client_message& m) {

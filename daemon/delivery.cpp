@@ -41,8 +41,8 @@ shared_frame row_delivery::write() const {
   const auto& payload = payloads_.of(view_of(changed().op, sides()));
   if (payload.empty()) return nullptr;
   return std::make_shared<const outbound_frame>(
-      encode_broadcast(as().version, as().wire_topic, changed().table, {payload}), chunk()->batch,
-      changed().id);
+      encode_event_of_daemon(as().version, as().wire_topic, changed().table, {payload}),
+      chunk()->batch, changed().id);
 }
 
 shared_frame change_delivery::write() const {

@@ -59,6 +59,8 @@ class feed : public subscriber {
   /// Up to where the client has been handed everything (not: has received); nullopt before that is
   /// known.
   std::optional<position> place() const;
+  /// True while its client has what all live feeds have: the cursor of an event stands for them.
+  bool is_level() const { return fsm_.is_level(services_.topics.published().start); }
 
   void on_event(delivery& d) override;
   void on_broadcast(const shared_frame& frame) override { owner_.on_broadcast(frame); }

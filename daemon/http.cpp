@@ -3,6 +3,7 @@
 #include "daemon/http_api.hpp"
 #include "daemon/http_broadcast.hpp"
 #include "daemon/http_console.hpp"
+#include "daemon/http_events.hpp"
 #include "daemon/http_exchange.hpp"
 #include "daemon/metrics.hpp"
 
@@ -33,6 +34,9 @@ http_response nothing_here(const http_request& r, std::string_view hint) {
 asio::awaitable<http_response> answer_request(shard_services& services, const http_request& r,
                                               const request_target& target) {
   const bool reads = r.method() == http::verb::get || r.method() == http::verb::head;
+  if (is_events_path(target) && r.method() == http::verb::options) {
+    co_return with_cors(r, answer_no_content(r), "GET, OPTIONS");
+  }
   if (is_api_path(target)) co_return co_await answer_api(services, r, target);
   if (reads) {
     if (auto file = console_file(r, target.path)) co_return *std::move(file);
@@ -91,10 +95,36 @@ asio::awaitable<void> upgrade(http_exchange& client, upgrade_request checked,
   adopt({client.take_socket(), std::move(checked), std::move(early)});
 }
 
+/// Hands the socket over, or answers why not.
+asio::awaitable<void> stream_events(shard_services& services, http_exchange& client,
+                                    const request_target& target,
+                                    const std::function<void(stream_client)>& adopt) {
+  const auto& r = client.request();
+  const auto& settings = services.settings;
+  const auto now = std::chrono::system_clock::now();
+  auto opened = with_opened_ticket(target, settings, now);
+  if (opened) {
+    co_await find_key(services, r, *opened);
+    auto checked = check_events(r, *opened, settings, now);
+    if (checked) {
+      event_stream::refusal_writer refuse = [r](const error& e) { return events_refusal(r, e); };
+      adopt({client.take_socket(), *std::move(checked), std::move(refuse)});
+      client.stop();
+      co_return;
+    }
+    opened = checked.error();
+  }
+  const auto problem = opened.error();
+  auto reply = answer_problem(r, static_cast<http::status>(problem.status), problem.code,
+                              problem.title, problem.hint);
+  reply = with_cors(r, std::move(reply), "GET, OPTIONS");
+  co_await client.write(std::move(reply));
+}
+
 }  // namespace
 
 asio::awaitable<void> serve_http(shard_services& services, client_socket::stream socket,
-                                 std::function<void(upgraded_client)> adopt) {
+                                 http_successors next) {
   const auto& settings = services.settings;
   http_exchange client(std::move(socket), settings.limits.handshake, settings.limits.header_bytes);
   while (client.goes_on()) {
@@ -119,11 +149,16 @@ asio::awaitable<void> serve_http(shard_services& services, client_socket::stream
     if (is_websocket_path(target->path)) {
       auto checked = check_upgrade(request, *target, settings, std::chrono::system_clock::now());
       if (checked) {
-        co_await upgrade(client, *std::move(checked), adopt);
+        co_await upgrade(client, *std::move(checked), next.upgraded);
       } else {
         co_await refuse(client, checked.error());
       }
       co_return;
+    }
+    if (is_events_path(*target) && request.method() == http::verb::get) {
+      co_await stream_events(services, client, *target, next.streaming);
+      if (!client.goes_on()) co_return;
+      continue;
     }
     auto reply = co_await answer_request(services, request, *target);
     co_await client.write(std::move(reply));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/connection.hpp"
+#include "daemon/event_stream.hpp"
 #include "daemon/handshake.hpp"
 #include "daemon/shard_services.hpp"
 
@@ -18,11 +19,25 @@ struct upgraded_client {
   std::string early;  ///< bytes that came behind the request
 };
 
-/// Answers the requests of one socket until it closes or becomes a WebSocket client, which is then
-/// given to `adopt`: console files at `/`, the snapshot API (its first request) and the upgrade.
-/// Each request is read whole within limits.handshake, headers within limits.header_bytes.
+/// A socket that has become a client of server-sent events.
+struct stream_client {
+  client_socket::stream socket;
+  event_stream_request request;
+  event_stream::refusal_writer refuse;
+};
+
+/// Who goes on with a socket that HTTP is done with.
+struct http_successors {
+  std::function<void(upgraded_client)> upgraded;
+  std::function<void(stream_client)> streaming;
+};
+
+/// Answers the requests of one socket until it closes or becomes a WebSocket client or one of
+/// server-sent events, which is given to `next`: console files at `/`, the snapshot API,
+/// broadcasts. Each request is read whole within limits.handshake, headers within
+/// limits.header_bytes.
 boost::asio::awaitable<void> serve_http(shard_services& services, client_socket::stream socket,
-                                        std::function<void(upgraded_client)> adopt);
+                                        http_successors next);
 
 /// The state that the admin listener reports.
 struct readiness {

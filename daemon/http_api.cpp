@@ -2,6 +2,7 @@
 
 #include "daemon/embedded.hpp"
 #include "daemon/http_encoding.hpp"
+#include "daemon/http_events.hpp"
 #include "daemon/metrics.hpp"
 
 #include <boost/beast/core/string.hpp>
@@ -52,11 +53,25 @@ http_response answer_unauthorized(const http_request& r, const refused_request& 
   return reply;
 }
 
-http_response answer_wrong_method(const http_request& r) {
-  auto reply = answer_problem(r, {405, "method_not_allowed", "only GET and HEAD are answered here",
-                                  "compare it with /api/v1/openapi.json"});
-  reply.set(http::field::allow, "GET, HEAD, OPTIONS");
+http_response answer_wrong_method(const http_request& r, const char* allowed) {
+  auto reply =
+      answer_problem(r, {405, "method_not_allowed", std::string{"answered here: "} + allowed,
+                         "compare it with /api/v1/openapi.json"});
+  reply.set(http::field::allow, allowed);
   return reply;
+}
+
+http_response answer_foreign(const http_request& r, const refused_request& e) {
+  metrics().handshakes_refused[e.why].add();
+  return answer_problem(
+      r, {403, "origin_refused", e.sentence, "add the page's origin to server.allowed_origins"});
+}
+
+http_response answer_ticket(const http_request& r, std::string ticket) {
+  metrics().api_requests[api_outcome::ok].add();
+  auto reply = answer(r, http::status::created, "application/json", std::move(ticket));
+  reply.set(http::field::cache_control, "no-store");
+  return as_api(r, std::move(reply));
 }
 
 }  // namespace
@@ -73,13 +88,22 @@ asio::awaitable<http_response> answer_api(shard_services& services, const http_r
   const auto path = std::span{target.segments}.subspan(k_prefix_segments);
   const auto request = parse_api_request(path, target.query);
   const bool is_document = path.size() == 1 && path[0] == "openapi.json";
-  const bool is_there = is_document || request || request.error().status != 404;
-  if (is_there && r.method() != http::verb::get && r.method() != http::verb::head) {
-    co_return answer_wrong_method(r);
+  const bool is_ticket = path.size() == 1 && path[0] == "tickets";
+  const bool is_read = r.method() == http::verb::get || r.method() == http::verb::head;
+  if (is_ticket && r.method() != http::verb::post) {
+    co_return answer_wrong_method(r, "POST, OPTIONS");
   }
+  const bool is_there = is_document || request || request.error().status != 404;
+  if (is_there && !is_read) co_return answer_wrong_method(r, "GET, HEAD, OPTIONS");
   if (is_document) co_return answer_document(r);
-  const auto who = identify(r, target, services.settings, std::chrono::system_clock::now());
+  const auto& settings = services.settings;
+  if (settings.mode == auth_mode::off) {  // no token protects from foreign pages
+    if (const auto refused = check_origin(r, settings)) co_return answer_foreign(r, *refused);
+  }
+  const auto now = std::chrono::system_clock::now();
+  const auto who = identify(r, target, settings, now);
   if (!who) co_return answer_unauthorized(r, who.error());
+  if (is_ticket) co_return answer_ticket(r, make_ticket(token_of(r, target), settings, now));
   if (!request) co_return answer_problem(r, request.error());
   const auto viewer = services.policies.class_of(who->role, who->class_key);
   api_request wanted = *request;

@@ -57,6 +57,8 @@ class http_exchange {
   /// False: the connection is at its end.
   bool goes_on() const { return !failed_ && !is_last_; }
   client_socket::stream take_socket() { return std::move(socket_); }
+  /// Its socket is somebody else's now.
+  void stop() { is_last_ = true; }
   std::string early_bytes() const;
 
  private:

@@ -316,7 +316,7 @@ void hub::publish(const client_broadcast& b) {
   for (const auto& f : found->second->forms) {
     if (f->as.role == audience::part::follower) continue;
     const bool is_binary = b.encoding == payload_encoding::binary;
-    if (is_binary && f->as.version == wire_version::v1) continue;
+    if (is_binary && f->as.version != wire_version::v2) continue;
     auto bytes = is_binary
                      ? encode_binary_broadcast(f->as.wire_topic, b.event, b.payload)
                      : encode_broadcast(f->as.version, f->as.wire_topic, b.event, {b.payload});

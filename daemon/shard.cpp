@@ -1,5 +1,6 @@
 #include "daemon/shard.hpp"
 
+#include "daemon/http_events.hpp"
 #include "daemon/metrics.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -143,7 +144,8 @@ client_socket::stream shard::open_stream(int descriptor, int family) {
 asio::awaitable<void> shard::serve(int descriptor, int family) {
   auto socket = open_stream(descriptor, family);
   if (!socket.is_open()) co_return;
-  const std::function<void(upgraded_client)> keep = [this, family](upgraded_client client) {
+  http_successors next;
+  next.upgraded = [this, family](upgraded_client client) {
     if (client.upgrade.client_id.empty()) return start_client(std::move(client));
     boost::system::error_code failed;
     const int freed = client.socket.release(failed);
@@ -151,7 +153,8 @@ asio::awaitable<void> shard::serve(int descriptor, int family) {
     others_.home_of(client.upgrade.client_id)
         .welcome(freed, family, std::move(client.upgrade), std::move(client.early));
   };
-  co_await serve_http(services_, std::move(socket), keep);
+  next.streaming = [this](stream_client client) { start_stream(std::move(client)); };
+  co_await serve_http(services_, std::move(socket), std::move(next));
 }
 
 void shard::welcome(int descriptor, int family, upgrade_request upgrade, std::string early) {
@@ -166,10 +169,23 @@ void shard::start_client(upgraded_client client) {
   auto& u = client.upgrade;
   const auto c = std::make_shared<connection>(services_, client_socket{std::move(client.socket)},
                                               u.version, std::move(u.who), std::move(u.client_id));
+  keep(c);
+  c->start(std::move(client.early));
+}
+
+void shard::start_stream(stream_client client) {
+  const auto c =
+      std::make_shared<event_stream>(services_, client_socket{std::move(client.socket)},
+                                     client.request.who, events_head(), std::move(client.refuse));
+  keep(c);
+  c->start("");
+  c->open(std::move(client.request));
+}
+
+void shard::keep(std::shared_ptr<connection> c) {
   metrics().connections_accepted.add();
   count_.fetch_add(1, std::memory_order_relaxed);
-  connections_.push_back(c);
-  c->start(std::move(client.early));
+  connections_.push_back(std::move(c));
 }
 
 void shard::flush() {

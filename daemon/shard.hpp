@@ -71,6 +71,8 @@ class shard {
   boost::asio::awaitable<void> serve(int descriptor, int family);
   client_socket::stream open_stream(int descriptor, int family);
   void start_client(upgraded_client client);
+  void start_stream(stream_client client);
+  void keep(std::shared_ptr<connection> c);
   boost::asio::awaitable<void> publish_chunks();
   boost::asio::awaitable<void> publish_chunk(std::shared_ptr<const event_chunk> chunk);
   boost::asio::awaitable<void> tick();

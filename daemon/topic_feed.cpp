@@ -99,8 +99,8 @@ asio::awaitable<void> topic_feed::start() {
 
 void topic_feed::send_snapshot(const topic_snapshot& s) {
   const std::string head = R"({"cursor":")" + encode_cursor(s.at, *s.history) + R"(",)";
-  auto frame =
-      encode_broadcast(owner_.version(), owner_.wire_topic(), "snapshot", {head, s.body, "}"});
+  auto frame = encode_event_of_daemon(owner_.version(), owner_.wire_topic(), "snapshot",
+                                      {head, s.body, "}"});
   owner_.send(std::make_shared<const outbound_frame>(std::move(frame)), 0);
 }
 
@@ -150,7 +150,7 @@ void topic_feed::send_row(const std::shared_ptr<const batch_span>& span, const e
     return;
   }
   metrics().events_delivered.add();
-  auto frame = encode_broadcast(owner_.version(), owner_.wire_topic(), e.table, {*payload});
+  auto frame = encode_event_of_daemon(owner_.version(), owner_.wire_topic(), e.table, {*payload});
   owner_.send(std::make_shared<const outbound_frame>(std::move(frame), span, e.id), feed_number);
 }
 

@@ -1,6 +1,7 @@
 #include "protocol/codec.hpp"
 
 #include "protocol/json_document.hpp"
+#include "protocol/sent_event.hpp"
 
 #include <array>
 #include <optional>
@@ -247,6 +248,7 @@ result<client_message> decode_message(wire_version version, opcode op, std::stri
 std::string encode_reply(wire_version version, std::string_view join_ref_json,
                          std::string_view ref_json, std::string_view topic, std::string_view status,
                          std::string_view response_json) {
+  if (version == wire_version::events) return {};
   if (version == wire_version::v1) {
     return text_frame(
         {"{\"ref\":", ref_json, ",\"topic\":", quoted(topic),
@@ -261,6 +263,11 @@ std::string encode_reply(wire_version version, std::string_view join_ref_json,
 std::string encode_push(wire_version version, std::string_view join_ref_json,
                         std::string_view ref_json, std::string_view topic, std::string_view event,
                         std::string_view payload_json) {
+  if (version == wire_version::events) {
+    if (event.starts_with("phx_")) return {};
+    return event == "system" ? encode_sent_event(topic, event, {payload_json})
+                             : encode_sent_broadcast(topic, event, {payload_json});
+  }
   if (version == wire_version::v1) {
     return text_frame({"{\"ref\":", ref_json, ",\"topic\":", quoted(topic),
                        ",\"event\":", quoted(event), ",\"payload\":"},
@@ -274,6 +281,9 @@ std::string encode_push(wire_version version, std::string_view join_ref_json,
 std::string encode_broadcast(wire_version version, std::string_view topic, std::string_view event,
                              std::initializer_list<std::string_view> payload_json_parts,
                              std::string_view meta_json) {
+  if (version == wire_version::events) {
+    return encode_sent_broadcast(topic, event, payload_json_parts);
+  }
   const std::string_view meta_key = meta_json.empty() ? "" : ",\"meta\":";
   if (version == wire_version::v1) {
     return text_frame({"{\"ref\":null,\"topic\":", quoted(topic),
@@ -288,6 +298,14 @@ std::string encode_broadcast(wire_version version, std::string_view topic, std::
       {"[null,null,", quoted(topic),
        ",\"broadcast\",{\"type\":\"broadcast\",\"event\":", quoted(event), ",\"payload\":"},
       payload_json_parts, {meta_key, meta_json, "}]"});
+}
+
+std::string encode_event_of_daemon(wire_version version, std::string_view topic,
+                                   std::string_view event,
+                                   std::initializer_list<std::string_view> payload_json_parts) {
+  return version == wire_version::events
+             ? encode_sent_event(topic, event, payload_json_parts)
+             : encode_broadcast(version, topic, event, payload_json_parts);
 }
 
 std::string encode_binary_broadcast(std::string_view topic, std::string_view event,

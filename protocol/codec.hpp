@@ -11,7 +11,8 @@
 namespace pgcast {
 
 /// Phoenix serializer: `vsn` 1.0.0 (JSON objects) or 2.0.0 (JSON arrays and binary broadcasts).
-enum class wire_version : std::uint8_t { v1, v2 };
+/// `events`: server-sent events over HTTP, which nobody answers (protocol/sent_event.hpp).
+enum class wire_version : std::uint8_t { v1, v2, events };
 
 /// "1.0.0" and absence -> v1, "2.0.0" -> v2, anything else -> message_malformed.
 result<wire_version> parse_wire_version(std::string_view vsn);
@@ -38,7 +39,8 @@ struct client_message {
 /// message_malformed; the connection stays open (supabase/realtime drops such messages).
 result<client_message> decode_message(wire_version version, opcode op, std::string_view bytes);
 
-/// Each encode function returns a whole WebSocket frame, ready to send. `*_json` arguments are
+/// Each encode function returns a whole WebSocket frame, ready to send; of `events` a whole event,
+/// or "" where there is none: replies and the end of a channel. `*_json` arguments are
 /// spliced as they are; `topic` and `event` are escaped here. v1 frames carry no join_ref.
 
 /// phx_reply with {"status":..,"response":..}; `response_json` is never null ("{}" at least).
@@ -57,6 +59,11 @@ std::string encode_push(wire_version version, std::string_view join_ref_json,
 std::string encode_broadcast(wire_version version, std::string_view topic, std::string_view event,
                              std::initializer_list<std::string_view> payload_json_parts,
                              std::string_view meta_json = "");
+
+/// A broadcast by the daemon itself: its payload is an object that begins with its id or cursor.
+std::string encode_event_of_daemon(wire_version version, std::string_view topic,
+                                   std::string_view event,
+                                   std::initializer_list<std::string_view> payload_json_parts);
 
 /// A broadcast of raw bytes, v2 only (kind 4, encoding 0). Empty where topic or event are longer
 /// than 255 bytes: raw bytes have no text form.

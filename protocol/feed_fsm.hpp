@@ -75,6 +75,8 @@ class feed_fsm {
   void park_at(position place);
   void end();
 
+  /// Live, with the hub's own cursors. `published` is the hub's place.
+  bool is_level(const position& published) const { return is_live() && seam_.is_behind(published); }
   /// Up to where the client has been handed everything, given the hub's place (`published.start`);
   /// nullopt while it lacks its beginning.
   std::optional<position> place(const batch_span& published) const;

@@ -61,7 +61,7 @@ std::string encode_kept(const kept_broadcast& b, wire_version version, std::stri
   if (b.encoding == payload_encoding::json) {
     return encode_broadcast(version, wire_topic, b.event, {b.payload}, meta);
   }
-  if (version == wire_version::v1) return {};
+  if (version != wire_version::v2) return {};
   return encode_binary_broadcast(wire_topic, b.event, b.payload, meta);
 }
 

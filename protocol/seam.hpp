@@ -21,6 +21,12 @@ class seam {
   enum class verdict { deliver, deliver_with_own_cursor, drop };
   /// Events in the order of the hub. Closes itself with the first batch behind S.
   verdict judge(const event& e, const batch_span& span);
+  /// Whether the live tail, which stands at `published`, has come past S: its cursors are the
+  /// hub's.
+  bool is_behind(const position& published) const {
+    return !read_up_to_ || (published.incarnation == read_up_to_->incarnation &&
+                            published.s1->covers(*read_up_to_->s1));
+  }
   /// A place of the live tail as this channel may go on from it, the cursors of events that were
   /// judged deliver_with_own_cursor among them: what S saw stays covered. `known` is the history
   /// that the live tail knows: a crash may lie between the two, and S may know of it alone.
