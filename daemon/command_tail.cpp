@@ -1,15 +1,20 @@
 #include "daemon/commands.hpp"
+#include "daemon/event_rendering.hpp"
 #include "daemon/server_address.hpp"
 #include "daemon/topic_follower.hpp"
 #include "daemon/websocket_client.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <optional>
 #include <random>
 
 #include <sysexits.h>
+#include <unistd.h>
 
 namespace pgcast {
 namespace {
@@ -24,10 +29,36 @@ constexpr auto k_connect_limit = 10s;
 constexpr std::chrono::milliseconds k_least_pause = 500ms;
 constexpr std::chrono::milliseconds k_longest_pause = 15s;
 
-/// A refusal that trying again does not change (codes of Supabase Realtime).
-bool is_about_rights(std::string_view reason) {
-  return reason.starts_with("Unauthorized") || reason.find("JWT") < reason.find(':') ||
-         reason.starts_with("JwtSignatureError");
+/// A refusal that trying again may change: the database or a server is away, or too much happens.
+bool may_pass(std::string_view reason) {
+  return reason.starts_with("UnableToConnectToProject") || reason.starts_with("ClientJoinRate") ||
+         reason.starts_with("ChannelRateLimitReached");
+}
+
+std::string time_of_day() {
+  const auto now = std::time(nullptr);
+  std::tm local{};
+  std::array<char, 16> text{};
+  localtime_r(&now, &local);
+  std::strftime(text.data(), text.size(), "%H:%M:%S", &local);
+  return text.data();
+}
+
+/// How events are printed.
+struct printing {
+  bool is_for_people = false;
+  color_use colors = color_use::plain;
+};
+
+printing choose_printing(const tail_options& options) {
+  const bool is_terminal = isatty(STDOUT_FILENO) == 1;
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool is_dark = no_color != nullptr && *no_color != '\0';
+  printing out;
+  out.is_for_people = !options.is_json && (is_terminal || options.color == "always");
+  const bool is_colored = options.color == "always" || (options.color == "auto" && !is_dark);
+  out.colors = is_colored ? color_use::colored : color_use::plain;
+  return out;
 }
 
 /// How one connection ended.
@@ -42,7 +73,10 @@ struct ending {
 class tail {
  public:
   tail(const config& c, const tail_options& options)
-      : config_(c), options_(options), follower_(options.topic) {}
+      : config_(c),
+        options_(options),
+        printing_(choose_printing(options)),
+        follower_(options.topic) {}
 
   int run() {
     const auto where =
@@ -78,10 +112,10 @@ class tail {
                               : "; check that pgcast serve runs there, or give --url";
       return {ending::kind::over, exit_code(failure.code), failure.detail + remedy};
     }
-    return read(*token, may_repeat);
+    return read(*token);
   }
 
-  ending read(const std::string& token, bool may_repeat) {
+  ending read(const std::string& token) {
     bool is_joined = false;
     const auto lost = [&](const std::string& why) {
       return ending{ending::kind::lost, 0, "the connection is lost: " + why, is_joined};
@@ -99,7 +133,7 @@ class tail {
         case wake::timeout:
           break;
         case wake::message: {
-          const auto end = handle(is_joined, may_repeat);
+          const auto end = handle(is_joined);
           if (end) return *end;
           break;
         }
@@ -112,7 +146,7 @@ class tail {
   }
 
   /// One message of the server; an ending when it is the last.
-  std::optional<ending> handle(bool& is_joined, bool may_repeat) {
+  std::optional<ending> handle(bool& is_joined) {
     const auto step = client_.is_binary() ? follower_.on_binary(client_.message())
                                           : follower_.on_text(client_.message());
     switch (step.what) {
@@ -125,16 +159,14 @@ class tail {
         return std::nullopt;
       case kind::event:
         // A reader that has enough (head -1) closes the pipe.
-        if (std::printf("%s\n", step.text.c_str()) < 0 || std::fflush(stdout) != 0) {
-          return ending{ending::kind::stopped};
-        }
+        if (!print(step.text)) return ending{ending::kind::stopped};
         return std::nullopt;
       case kind::warning:
         std::fprintf(stderr, "pgcast: the server says: %s\n", step.text.c_str());
         return std::nullopt;
       case kind::refused: {
         client_.close();
-        const bool is_final = !may_repeat || is_about_rights(step.text);
+        const bool is_final = !may_pass(step.text);
         return ending{is_final ? ending::kind::over : ending::kind::lost, EX_NOPERM,
                       "the join of " + options_.topic + " is refused: " + step.text};
       }
@@ -145,6 +177,13 @@ class tail {
     return std::nullopt;
   }
 
+  /// False when nobody reads it any more.
+  bool print(const std::string& line) {
+    const auto text =
+        printing_.is_for_people ? render_event(line, time_of_day(), printing_.colors) : line;
+    return std::printf("%s\n", text.c_str()) >= 0 && std::fflush(stdout) == 0;
+  }
+
   std::chrono::milliseconds with_jitter(std::chrono::milliseconds pause) {
     std::uniform_int_distribution<std::int64_t> jitter(0, pause.count() / 2);
     return pause + std::chrono::milliseconds(jitter(random_));
@@ -152,6 +191,7 @@ class tail {
 
   const config& config_;
   const tail_options& options_;
+  printing printing_;
   topic_follower follower_;
   websocket_client client_;
   std::minstd_rand random_{std::random_device{}()};

@@ -39,9 +39,11 @@ int run_token(const loaded_config& loaded, const token_options& options);
 
 /// `pgcast tail`: follows a topic until Ctrl-C.
 struct tail_options {
-  std::string topic;       ///< without "realtime:"
-  std::string url;         ///< "" = the listener of the configuration
-  std::string token_file;  ///< "" = PGCAST_TOKEN, else minted with the configured secret
+  std::string topic;           ///< without "realtime:"
+  std::string url;             ///< "" = the listener of the configuration
+  std::string token_file;      ///< "" = PGCAST_TOKEN, else minted with the configured secret
+  bool is_json = false;        ///< JSON lines also in a terminal
+  std::string color = "auto";  ///< auto, always, never
 };
 int run_tail(const loaded_config& loaded, const tail_options& options);
 

@@ -111,6 +111,10 @@ void add_client_flags(CLI::App& token, CLI::App& tail, command_line& line) {
           "--token-file", line.tail.token_file,
           "default: PGCAST_TOKEN, else a token of service_role is made with auth.jwt_secret")
       ->type_name("FILE");
+  tail.add_flag("--json", line.tail.is_json, "JSON lines in a terminal too");
+  tail.add_option("--color", line.tail.color, "in a terminal; NO_COLOR says never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
 }
 
 void add_compare_flags(CLI::App& compare, command_line& line) {
@@ -171,7 +175,8 @@ int run(int argc, char** argv) {
   auto& uninstall = add_command(app, line, "uninstall", "Remove the SQL from the database");
   const auto& check = add_command(app, line, "check", "Look for what is wrong, with the remedies");
   auto& token = add_command(app, line, "token", "Print a signed token");
-  auto& tail = add_command(app, line, "tail", "Follow a topic, one JSON object a line");
+  auto& tail = add_command(app, line, "tail",
+                           "Follow a topic: a line an event, for people in a terminal, else JSON");
   auto& compare =
       add_command(app, line, "compare", "Show what another Realtime server and this one miss");
   add_command(app, line, "config", "Print the configuration and where it came from");

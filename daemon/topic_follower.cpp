@@ -1,5 +1,6 @@
 #include "daemon/topic_follower.hpp"
 
+#include "daemon/json_members.hpp"
 #include "protocol/base64url.hpp"
 #include "protocol/codec.hpp"
 
@@ -13,30 +14,6 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 using step = topic_follower::step;
-
-/// The text of `object[key]`; "" when it is not there or no text.
-std::string text_of(std::string_view object_json, const char* key) {
-  const simdjson::padded_string padded(object_json);
-  ondemand::parser parser;
-  ondemand::document document;
-  std::string_view text;
-  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return {};
-  if (document[key].get_string().get(text) != simdjson::SUCCESS) return {};
-  return std::string(text);
-}
-
-/// `object[key]` as it stands there; "" when it is not there.
-std::string json_of(std::string_view object_json, const char* key) {
-  const simdjson::padded_string padded(object_json);
-  ondemand::parser parser;
-  ondemand::document document;
-  ondemand::value value;
-  std::string_view json;
-  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return {};
-  if (document[key].get(value) != simdjson::SUCCESS) return {};
-  if (simdjson::to_json_string(value).get(json) != simdjson::SUCCESS) return {};
-  return std::string(json);
-}
 
 /// Without line breaks and blanks between tokens, so that an event is one line.
 std::string on_one_line(std::string_view json) {

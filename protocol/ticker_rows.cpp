@@ -113,6 +113,11 @@ std::vector<std::string> met_objectives(json_value objectives) {
   return out;
 }
 
+message_side side_of_message(std::string_view json) {
+  json_document document(json);
+  return document.is_valid() ? side_of(document.root()) : message_side::other;
+}
+
 std::vector<std::string> met_objectives(std::string_view json) {
   if (json.empty()) return {};
   json_document document(json);

@@ -16,6 +16,9 @@ namespace pgcast {
 /// Who wrote a message, by its member `sender`, or by `type` where that is missing or null.
 enum class message_side : std::uint8_t { other, user, agent };
 
+/// Of a message's JSON.
+message_side side_of_message(std::string_view json);
+
 /// What one row says that counts. Which members mean something depends on the table.
 struct counted_row {
   std::optional<std::string> session;

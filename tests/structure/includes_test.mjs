@@ -40,7 +40,7 @@ const floors = [
   /* 6 */ [['listener']],
   /* 7  wiring */ [['shard']],
   /* 7  commands */ [['commands', 'command_check', 'check_installation', 'findings', 'command_compare', 'command_install', 'command_tail',
-    'command_token', 'command_uninstall', 'schema_change', 'topic_follower', 'server_address', 'compared_server',
+    'command_token', 'command_uninstall', 'schema_change', 'topic_follower', 'json_members', 'event_rendering', 'server_address', 'compared_server',
     'comparison_report']],
   /* 8 */ [['command_serve']],
   /* 8 */ [['main']],
