@@ -119,9 +119,13 @@ message_side side_of_message(std::string_view json) {
 }
 
 std::vector<std::string> met_objectives(std::string_view json) {
-  if (json.empty()) return {};
-  json_document document(json);
-  return document.is_valid() ? met_objectives(document.root()) : std::vector<std::string>{};
+  thread_local ondemand::parser parser;  // ten thousand sessions in a row are asked for
+  const padded_string padded{json};
+  ondemand::document document;
+  ondemand::value root;
+  if (parser.iterate(padded).get(document) != SUCCESS) return {};
+  if (document.get_value().get(root) != SUCCESS) return {};
+  return met_objectives(root);
 }
 
 std::optional<counted_rows> read_counted_rows(const event& e) {

@@ -7,6 +7,7 @@ import { measure_fanout } from './fanout.mjs';
 import { measure_latency } from './latency.mjs';
 import { machine } from './machine.mjs';
 import { measure_memory } from './memory.mjs';
+import { measure_stats } from './stats.mjs';
 import { table } from './table.mjs';
 import { measure_writers } from './writers.mjs';
 
@@ -14,14 +15,14 @@ const k_usage = `tests/bench/run [--quick] [--json] [--only PART,..]
 
   --quick  fewer rounds: under three minutes instead of thirteen
   --json   one JSON object instead of the table
-  --only   some of latency, fanout, memory, writers, authorised; or A, B, C for one workload of fanout
+  --only   some of latency, fanout, memory, writers, authorised, stats; or A, B, C for one workload of fanout
 
 Progress goes to the standard error. PGCAST_BIN names another daemon than build/release/pgcast,
 PGCAST_BENCH_BIN another folder for the load generator and the bare server than build/bench.
 Exit code: 0, or 1 if a delivery was missing, double or out of order.
 `;
 
-const k_parts = { latency: measure_latency, fanout: measure_fanout, memory: measure_memory, writers: measure_writers, authorised: measure_authorised };
+const k_parts = { latency: measure_latency, fanout: measure_fanout, memory: measure_memory, writers: measure_writers, authorised: measure_authorised, stats: measure_stats };
 
 async function main() {
   const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, only: { type: 'string' }, help: { type: 'boolean' } } });

@@ -43,7 +43,14 @@ function authorised(figures) {
       to_ms(one.max_us), one.daemon_cpu_s.toFixed(1), one.postgres_cpu_s.toFixed(1), one.generator_cpu_s.toFixed(1), one.decided]))}`;
 }
 
-const k_parts = { latency, fanout, memory, writers, authorised };
+function stats({ sessions, messages, by_scan, by_index }) {
+  const head = ['', 'cold ms', 'most', 'warm ms', 'heartbeat ms', 'bytes a session'];
+  return `Join of stats: until the numbers are there, a campaign of ${sessions} sessions, ${messages} messages; one thread\n${columns(head,
+    Object.entries({ 'without indexes': by_scan, 'with those that check names': by_index }).map(([name, one]) => [name, one.cold_ms.toFixed(0), one.cold_most_ms.toFixed(0),
+      one.warm_ms.toFixed(2), one.heartbeat_ms.toFixed(2), one.resident_bytes_a_session]))}`;
+}
+
+const k_parts = { latency, fanout, memory, writers, authorised, stats };
 
 /** All that was found, one table a part. */
 export function table(found) {
