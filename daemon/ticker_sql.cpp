@@ -121,11 +121,16 @@ std::int64_t number(const pg_rows& rows, int row, int column) {
   return n;
 }
 
-/// Of the three columns that say when something happened.
-std::optional<std::int64_t> latest(const pg_rows& rows, int row) {
-  std::optional<std::int64_t> out;
-  for (const int column : {4, 10, 11}) out = std::max(out, timestamp_us(rows.text(row, column)));
-  return out;
+/// The columns behind the first four, which all questions have alike.
+void read_sums(const pg_rows& rows, int row, row_sums& into) {
+  into.user_messages = number(rows, row, 5);
+  into.agent_messages = number(rows, row, 6);
+  into.messages = into.user_messages + into.agent_messages + number(rows, row, 7);
+  into.calls = number(rows, row, 8);
+  into.call_us = number(rows, row, 9);
+  for (const int column : {4, 10, 11}) {
+    into.last_activity_us = std::max(into.last_activity_us, timestamp_us(rows.text(row, column)));
+  }
 }
 
 }  // namespace
@@ -192,12 +197,7 @@ named_totals read_totals(const pg_rows& rows, int row) {
       for (const auto& name : met_objectives(objectives)) ++out.objectives[name];
     });
   }
-  n.user_messages = number(rows, row, 5);
-  n.agent_messages = number(rows, row, 6);
-  n.messages = n.user_messages + n.agent_messages + number(rows, row, 7);
-  n.calls = number(rows, row, 8);
-  n.call_us = number(rows, row, 9);
-  n.last_activity_us = latest(rows, row);
+  read_sums(rows, row, n);
   return out;
 }
 
@@ -208,12 +208,7 @@ ticker::answer session_answer(const pg_rows& rows, int row) {
   auto& n = out.numbers;
   n.is_active = rows.text(row, 2) == "t";
   n.objectives = met_objectives(rows.text(row, 3));
-  n.user_messages = number(rows, row, 5);
-  n.agent_messages = number(rows, row, 6);
-  n.messages = n.user_messages + n.agent_messages + number(rows, row, 7);
-  n.calls = number(rows, row, 8);
-  n.call_us = number(rows, row, 9);
-  n.last_activity_us = latest(rows, row);
+  read_sums(rows, row, n);
   return out;
 }
 

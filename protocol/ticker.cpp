@@ -146,7 +146,7 @@ void ticker::on_row_of_session(const counted_rows& rows, const event& e, const b
 void ticker::change(entry& known, counted_as kind, const counted_row* before,
                     const counted_row* after) {
   const auto add = [&](const counted_row& row, int sign) {
-    const auto add_to = [&](auto& sum) {
+    const auto add_to = [&](row_sums& sum) {
       if (kind == counted_as::message) {
         sum.messages += sign;
         sum.user_messages += row.side == message_side::user ? sign : 0;
@@ -211,16 +211,7 @@ void ticker::count(const entry& e, int sign) {
 
 void ticker::put(const answer& one, const std::shared_ptr<seam>& at) {
   auto& e = sessions_[one.session];
-  const auto& n = one.numbers;
-  e = {n.is_active,
-       n.messages,
-       n.user_messages,
-       n.agent_messages,
-       n.calls,
-       n.call_us,
-       count_objectives(n.objectives),
-       n.last_activity_us,
-       at};
+  e = entry{one.numbers, one.numbers.is_active, count_objectives(one.numbers.objectives), at};
   count(e, +1);
   if (is_last_activity_known_) {
     total_.last_activity_us = std::max(total_.last_activity_us, e.last_activity_us);

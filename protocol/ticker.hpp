@@ -19,15 +19,9 @@
 namespace pgcast {
 
 /// What one session adds to the numbers of its campaign.
-struct session_numbers {
+struct session_numbers : row_sums {
   bool is_active = false;
-  std::int64_t messages = 0;
-  std::int64_t user_messages = 0;
-  std::int64_t agent_messages = 0;
-  std::int64_t calls = 0;
-  std::int64_t call_us = 0;
   std::vector<std::string> objectives;  ///< that are met, without repeats
-  std::optional<std::int64_t> last_activity_us;
 };
 
 /// The numbers of one campaign, kept by folding the events of its topic.
@@ -76,15 +70,9 @@ class ticker {
   std::string numbers();
 
  private:
-  struct entry {
+  struct entry : row_sums {
     bool is_active = false;
-    std::int64_t messages = 0;
-    std::int64_t user_messages = 0;
-    std::int64_t agent_messages = 0;
-    std::int64_t calls = 0;
-    std::int64_t call_us = 0;
     std::vector<objective_counts::iterator> objectives;
-    std::optional<std::int64_t> last_activity_us;
     std::shared_ptr<seam> asked_at;  ///< nullptr: all that comes is behind it
   };
   using entries = std::unordered_map<std::string, entry, string_hash, std::equal_to<>>;
