@@ -25,8 +25,9 @@ struct event_stream_request {
 /// first channel that ends.
 ///
 /// The id of an event is good for all topics: while one of them lags, what is sent of another
-/// carries the place of the one that is furthest behind. So a client that resumes misses nothing,
-/// and may be sent something twice, with the same `id` in its data.
+/// carries the place of the one that is furthest behind. A client that resumes may be sent
+/// something twice, with the same `id` in its data. With several topics it can also miss
+/// something: see docs/decisions/0015.
 class event_stream : public connection {
  public:
   /// `refuse` writes the HTTP response that says why.
