@@ -29,8 +29,7 @@ api_problem problem_of(const error& e, const api_request& r) {
             "ask for fewer rows, and let pgcast check name missing indexes"};
   }
   if (e.code == errc::query_failed && e.detail.starts_with("22") && r.before) {
-    return {400, "before_invalid", "before is not the `next` of such a page",
-            "pass on `next` as it is, or leave it out for the newest rows"};
+    return before_invalid();
   }
   spdlog::warn("a request of the snapshot API failed: {}", e.detail);
   if (e.code == errc::query_failed) {
@@ -116,12 +115,12 @@ api_reader::answer api_reader::read_page(const api_request& r,
     prepared.parameters[1] = std::string{begun->back().text(0, 1)};
   }
   auto statements = become(viewer->role(), viewer->claims());
-  const std::size_t answer = statements.size();
+  const std::size_t place = statements.size();
   statements.push_back(std::move(prepared));
   statements.emplace_back("COMMIT");
   auto rows = co_await leased->pg().run(std::move(statements), k_timeout);
   if (!rows) co_return rows.error();
-  const auto& found = (*rows)[answer];
+  const auto& found = (*rows)[place];
   if (found.text(0, page_is_there) != "t") co_return nothing();
   const std::string_view name = is_of_phone                           ? "messages"
                                 : r.route == api_route::session_calls ? "calls"
@@ -177,8 +176,7 @@ api_reader::answer api_reader::read_campaigns(const api_request& r,
   }
   api_answer out(encode_cursor(*at, *leased->history()), "");
   if (!is_list) {
-    const auto* sessions = (*may)->find("public", "session_info");
-    const bool sees_all = sessions != nullptr && sessions->may_select && sessions->sees_every_row;
+    const bool sees_all = (*may)->sees_all("public", "session_info");
     if (visible.size() == 0 && !(sees_all && totals.contains(r.id))) co_return nothing();
     out.members = R"("campaign":)";
     out.members.append(visible.size() == 0 ? "null" : visible.text(0, 1)).append(",");

@@ -55,6 +55,16 @@ std::string found_rows(const api_request& r, std::string_view table, std::string
   return sql + " ORDER BY " + order + " LIMIT " + std::to_string(r.limit + 1) + ") ";
 }
 
+/// A page of the rows that have $1 in `column`, the greatest `value` first.
+pg_statement page_below(const api_request& r, std::string_view table, const std::string& column,
+                        const std::string& value, const std::string& key,
+                        const std::string& is_there) {
+  parameters p{r.id};
+  const std::string chosen = column + " = $1" + behind(r, value, key, p);
+  const std::string order = value + " DESC NULLS LAST, " + key;
+  return {"WITH " + found_rows(r, table, value, key, order, chosen) + page_of(r, is_there, ""), p};
+}
+
 }  // namespace
 
 pg_statement messages_page(const role_policies& may, const api_request& r,
@@ -71,8 +81,8 @@ pg_statement messages_page(const role_policies& may, const api_request& r,
   }
   std::string chosen = "row.session_id = (SELECT session_id FROM want)";
   if (r.before) chosen += " AND row.id < " + add_parameter(p, r.before->key);
-  if (!r.sender.empty()) {
-    chosen.append(" AND ").append(side_predicate(r.sender, "row"));
+  for (const auto& s : message_sides()) {
+    if (s.side == r.sender) chosen.append(" AND ").append(s.predicate);
   }
   const std::string order = "row.id DESC";
   return {want + ", " + found_rows(r, "chat_history", "NULL::text", "row.id", order, chosen) +
@@ -82,32 +92,21 @@ pg_statement messages_page(const role_policies& may, const api_request& r,
 
 pg_statement calls_page(const role_policies& may, const api_request& r) {
   if (!may.may_select("public", "session_info")) return nothing();
-  parameters p{r.id};
   const std::string is_there = "EXISTS (SELECT FROM public.session_info s WHERE s.session_id = $1)";
   if (!may.may_select("public", "call_info")) {
-    return {"SELECT " + is_there + ", '[]', false, NULL, NULL", p};
+    return {"SELECT " + is_there + ", '[]', false, NULL, NULL", {r.id}};
   }
-  const std::string chosen = "row.session_id = $1" + behind(r, "row.called_at", "row.call_id", p);
-  return {"WITH " +
-              found_rows(r, "call_info", "row.called_at", "row.call_id",
-                         "row.called_at DESC NULLS LAST, row.call_id", chosen) +
-              page_of(r, is_there, ""),
-          p};
+  return page_below(r, "call_info", "row.session_id", "row.called_at", "row.call_id", is_there);
 }
 
 pg_statement sessions_page(const role_policies& may, const api_request& r) {
   if (!may.may_select("public", "session_info")) return nothing();
-  parameters p{r.id};
   std::string is_there = "EXISTS (SELECT FROM public.session_info s WHERE s.campaign = $1)";
   if (may.may_select("public", "campaign_info")) {
     is_there += " OR EXISTS (SELECT FROM public.campaign_info c WHERE c.campaign = $1)";
   }
-  const std::string chosen = "row.campaign = $1" + behind(r, "row.created_at", "row.session_id", p);
-  return {"WITH " +
-              found_rows(r, "session_info", "row.created_at", "row.session_id",
-                         "row.created_at DESC NULLS LAST, row.session_id", chosen) +
-              page_of(r, is_there, ""),
-          p};
+  return page_below(r, "session_info", "row.campaign", "row.created_at", "row.session_id",
+                    is_there);
 }
 
 pg_statement visible_campaigns(const role_policies& may) {

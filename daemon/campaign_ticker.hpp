@@ -21,7 +21,6 @@ class campaign_ticker : public subscriber, public std::enable_shared_from_this<c
   /// Subscribes and begins to ask.
   void start(std::shared_ptr<viewer_class> everybody);
   void end();
-  bool has_ended() const { return has_ended_; }
 
   void add(stats_watcher& who);
   void remove(stats_watcher& who);

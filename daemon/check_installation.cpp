@@ -1,8 +1,8 @@
 #include "daemon/config_text.hpp"
 #include "daemon/findings.hpp"
+#include "daemon/ticker_sql.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 namespace pgcast {
@@ -196,20 +196,8 @@ void check_indexes(pg_session& session, findings& found) {
 /// Live numbers of a campaign count the messages of its sessions in the index alone, a side in
 /// each.
 void check_numbers_indexes(pg_session& session, findings& found) {
-  struct side_index {
-    const char* name;
-    const char* predicate;
-  };
-  constexpr std::array k_indexes{
-      side_index{"chat_history_pgcast_user",
-                 "COALESCE(message ->> 'sender', message ->> 'type') IN ('user', 'human')"},
-      side_index{
-          "chat_history_pgcast_agent",
-          "COALESCE(message ->> 'sender', message ->> 'type') IN ('agent', 'ai', 'assistant')"},
-      side_index{"chat_history_pgcast_other",
-                 "COALESCE(message ->> 'sender', message ->> 'type', '') NOT IN ('user', 'human', "
-                 "'agent', 'ai', 'assistant')"}};
-  for (const auto& [name, predicate] : k_indexes) {
+  for (const auto& side : message_sides()) {
+    const std::string name{side.index};
     const auto is_missing = session.query_value(R"(
       SELECT pg_catalog.to_regclass('public.chat_history') IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
@@ -217,10 +205,10 @@ void check_numbers_indexes(pg_session& session, findings& found) {
           AND c.relname = $1))",
                                                 {name});
     if (!is_missing || *is_missing != "t") continue;
-    found.warn(std::string{"index: public.chat_history has no "} + name +
+    found.warn("index: public.chat_history has no " + name +
                ", so the first watcher of a campaign's numbers reads all its messages; run CREATE "
                "INDEX CONCURRENTLY " +
-               name + " ON public.chat_history (session_id) WHERE " + predicate);
+               name + " ON public.chat_history (session_id) WHERE " + std::string{side.predicate});
   }
 }
 

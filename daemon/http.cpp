@@ -114,9 +114,7 @@ asio::awaitable<void> stream_events(shard_services& services, http_exchange& cli
     }
     opened = checked.error();
   }
-  const auto problem = opened.error();
-  auto reply = answer_problem(r, static_cast<http::status>(problem.status), problem.code,
-                              problem.title, problem.hint);
+  auto reply = answer_problem(r, opened.error());
   reply = with_cors(r, std::move(reply), "GET, OPTIONS");
   co_await client.write(std::move(reply));
 }

@@ -27,11 +27,11 @@ http_response as_api(const http_request& r, http_response reply) {
   return reply;
 }
 
-http_response answer_problem(const http_request& r, const api_problem& p) {
+/// Counted.
+http_response refuse(const http_request& r, const api_problem& p) {
   const bool is_of_client = p.status < 500;
   metrics().api_requests[is_of_client ? api_outcome::refused : api_outcome::unavailable].add();
-  auto reply =
-      pgcast::answer_problem(r, static_cast<http::status>(p.status), p.code, p.title, p.hint);
+  auto reply = answer_problem(r, p);
   if (p.status == 503) reply.set(http::field::retry_after, "1");
   return as_api(r, std::move(reply));
 }
@@ -42,28 +42,27 @@ http_response answer_document(const http_request& r) {
     metrics().api_requests[api_outcome::ok].add();
     return as_api(r, encode_answer(r, "application/json", std::string{file.bytes}, file.bytes));
   }
-  return answer_problem(r, not_found());
+  return refuse(r, not_found());
 }
 
 http_response answer_unauthorized(const http_request& r, const refused_request& e) {
   metrics().handshakes_refused[e.why].add();
   auto reply =
-      answer_problem(r, {401, "unauthorized", e.sentence, "send a token as Authorization: Bearer"});
+      refuse(r, {401, "unauthorized", e.sentence, "send a token as Authorization: Bearer"});
   reply.set(http::field::www_authenticate, "Bearer");
   return reply;
 }
 
 http_response answer_wrong_method(const http_request& r, const char* allowed) {
-  auto reply =
-      answer_problem(r, {405, "method_not_allowed", std::string{"answered here: "} + allowed,
-                         "compare it with /api/v1/openapi.json"});
+  auto reply = refuse(r, {405, "method_not_allowed", std::string{"answered here: "} + allowed,
+                          "compare it with /api/v1/openapi.json"});
   reply.set(http::field::allow, allowed);
   return reply;
 }
 
 http_response answer_foreign(const http_request& r, const refused_request& e) {
   metrics().handshakes_refused[e.why].add();
-  return answer_problem(
+  return refuse(
       r, {403, "origin_refused", e.sentence, "add the page's origin to server.allowed_origins"});
 }
 
@@ -104,11 +103,11 @@ asio::awaitable<http_response> answer_api(shard_services& services, const http_r
   const auto who = identify(r, target, settings, now);
   if (!who) co_return answer_unauthorized(r, who.error());
   if (is_ticket) co_return answer_ticket(r, make_ticket(token_of(r, target), settings, now));
-  if (!request) co_return answer_problem(r, request.error());
+  if (!request) co_return refuse(r, request.error());
   const auto viewer = services.policies.class_of(who->role, who->class_key);
   api_request wanted = *request;
   auto found = co_await services.snapshot_api.read(std::move(wanted), viewer);
-  if (!found) co_return answer_problem(r, found.error());
+  if (!found) co_return refuse(r, found.error());
   metrics().api_requests[api_outcome::ok].add();
   std::string body = R"({"cursor":")" + found->cursor + R"(",)" + found->members + "}";
   co_return as_api(r, encode_answer(r, "application/json", std::move(body), found->members));

@@ -137,8 +137,7 @@ std::string events_head() {
 }
 
 std::string events_refusal(const http_request& r, const error& e) {
-  const auto p = problem_of(e);
-  auto reply = answer_problem(r, static_cast<http::status>(p.status), p.code, p.title, p.hint);
+  auto reply = answer_problem(r, problem_of(e));
   reply = with_cors(r, std::move(reply), "GET, OPTIONS");
   reply.keep_alive(false);
   std::ostringstream out;

@@ -45,6 +45,10 @@ http_response answer_problem(const http_request& r, http::status status, std::st
   return answer(r, status, "application/problem+json", std::move(body));
 }
 
+http_response answer_problem(const http_request& r, const api_problem& p) {
+  return answer_problem(r, static_cast<http::status>(p.status), p.code, p.title, p.hint);
+}
+
 http_response answer_no_content(const http_request& r) {
   auto reply = answer(r, http::status::no_content, "", "");
   reply.erase(http::field::content_type);

@@ -2,6 +2,7 @@
 
 #include "daemon/client_socket.hpp"
 #include "daemon/handshake.hpp"
+#include "protocol/api_request.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -26,6 +27,8 @@ http_response answer_error(const http_request& r, const refused_request& e);
 /// RFC 9457, with a stable code and a hint.
 http_response answer_problem(const http_request& r, boost::beast::http::status status,
                              std::string_view code, std::string_view title, std::string_view hint);
+
+http_response answer_problem(const http_request& r, const api_problem& p);
 
 /// 204.
 http_response answer_no_content(const http_request& r);

@@ -72,8 +72,7 @@ class session_body {
 };
 
 std::string sees_all_sessions(const role_policies& may) {
-  const auto* sessions = may.find("public", "session_info");
-  return sessions != nullptr && sessions->may_select && sessions->sees_every_row ? "true" : "false";
+  return may.sees_all("public", "session_info") ? "true" : "false";
 }
 
 bool may_see_sessions(const role_policies& may) { return may.may_select("public", "session_info"); }

@@ -39,11 +39,9 @@ asio::awaitable<result<stats_policy::answer>> stats_policy::ask(
   if (const auto* known = answers_.find(*viewer, campaign)) co_return *known;
   auto may = co_await policies_.policies_of(viewer->role());
   if (!may) co_return may.error();
-  const auto* sessions = (*may)->find("public", "session_info");
   const auto* campaigns = (*may)->find("public", "campaign_info");
-  const bool sees_all_sessions = sessions && sessions->may_select && sessions->sees_every_row;
-  const bool sees_all_campaigns =
-      !campaigns || (campaigns->may_select && campaigns->sees_every_row);
+  const bool sees_all_sessions = (*may)->sees_all("public", "session_info");
+  const bool sees_all_campaigns = !campaigns || (*may)->sees_all("public", "campaign_info");
   if (sees_all_sessions && sees_all_campaigns) co_return out;
   if (!campaigns) {
     out.may_watch = false;

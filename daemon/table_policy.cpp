@@ -178,6 +178,11 @@ bool role_policies::may_select(std::string_view schema, std::string_view name) c
   return policy != nullptr && policy->may_select;
 }
 
+bool role_policies::sees_all(std::string_view schema, std::string_view name) const {
+  const auto* table = find(schema, name);
+  return table != nullptr && table->may_select && table->sees_every_row;
+}
+
 asio::awaitable<result<role_policies>> read_policies(pg_connection& pg, std::string role,
                                                      const relay_description& description) {
   std::vector<std::string> schemas;

@@ -39,6 +39,8 @@ struct role_policies {
   const table_policy* find(std::string_view schema, std::string_view name) const;
   /// find() and may_select.
   bool may_select(std::string_view schema, std::string_view name) const;
+  /// may_select() and no row-level security.
+  bool sees_all(std::string_view schema, std::string_view name) const;
   bool operator==(const role_policies& other) const {
     return tables == other.tables && *shapes == *other.shapes;
   }

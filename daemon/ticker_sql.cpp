@@ -10,15 +10,14 @@
 namespace pgcast {
 namespace {
 
-// The sides of a message. The predicates are those of the partial indexes, word for word, so that
-// rows are counted in the index alone.
-constexpr std::string_view k_user =
-    "COALESCE(c.message ->> 'sender', c.message ->> 'type') IN ('user', 'human')";
-constexpr std::string_view k_agent =
-    "COALESCE(c.message ->> 'sender', c.message ->> 'type') IN ('agent', 'ai', 'assistant')";
-constexpr std::string_view k_other =
-    "COALESCE(c.message ->> 'sender', c.message ->> 'type', '')"
-    " NOT IN ('user', 'human', 'agent', 'ai', 'assistant')";
+constexpr std::array<message_side_rows, 3> k_sides{
+    {{"user", "chat_history_pgcast_user",
+      "COALESCE(message ->> 'sender', message ->> 'type') IN ('user', 'human')"},
+     {"agent", "chat_history_pgcast_agent",
+      "COALESCE(message ->> 'sender', message ->> 'type') IN ('agent', 'ai', 'assistant')"},
+     {"other", "chat_history_pgcast_other",
+      "COALESCE(message ->> 'sender', message ->> 'type', '')"
+      " NOT IN ('user', 'human', 'agent', 'ai', 'assistant')"}}};
 
 constexpr std::string_view k_calls =
     "count(*) AS calls, (sum(extract(epoch FROM c.duration)) FILTER (WHERE isfinite(c.duration))"
@@ -43,7 +42,7 @@ std::string count_of_side(const role_policies& tables, std::string_view side) {
 /// Sessions `chosen`, each with its own look-ups.
 std::string numbers_by_index(const role_policies& tables, const std::string& chosen) {
   std::string sql = "SELECT " + std::string{k_session};
-  for (const auto side : {k_user, k_agent, k_other}) sql += ", " + count_of_side(tables, side);
+  for (const auto& s : k_sides) sql += ", " + count_of_side(tables, s.predicate);
   const bool has_calls = is_there(tables, "call_info");
   sql += has_calls ? ", calls.calls, calls.call_us, calls.called_at" : ", 0, 0, NULL";
   sql += is_there(tables, "session_objective_events")
@@ -78,10 +77,9 @@ std::string join_totals(std::string_view table, std::string_view sums, std::stri
 
 std::string sides_of_messages() {
   std::string sums;
-  for (const auto& [side, name] : {std::pair{k_user, "of_user"}, std::pair{k_agent, "of_agent"},
-                                   std::pair{k_other, "of_other"}}) {
+  for (const auto& s : k_sides) {
     if (!sums.empty()) sums += ", ";
-    sums.append("count(*) FILTER (WHERE ").append(side).append(") AS ").append(name);
+    sums.append("count(*) FILTER (WHERE ").append(s.predicate).append(") AS of_").append(s.side);
   }
   return sums;
 }
@@ -135,17 +133,21 @@ void read_sums(const pg_rows& rows, int row, row_sums& into) {
 
 }  // namespace
 
+const std::array<message_side_rows, 3>& message_sides() { return k_sides; }
+
 pg_statement find_numbers_indexes() {
+  std::string names = "{";
+  for (const auto& s : k_sides) append_element(names, s.index);
   return {R"(
     SELECT (SELECT count(*) = 3 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = to_regclass('public.chat_history') AND i.indisvalid
-              AND x.relname IN ('chat_history_pgcast_user', 'chat_history_pgcast_agent',
-                                'chat_history_pgcast_other'))
+              AND x.relname = ANY ($1::text[]))
       AND (SELECT count(DISTINCT i.indrelid) = 2 FROM pg_index i
            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
            WHERE i.indrelid IN (to_regclass('public.call_info'),
                                 to_regclass('public.session_objective_events'))
-             AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'session_id'))"};
+             AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'session_id'))",
+          {names + '}'}};
 }
 
 pg_statement campaign_numbers(const role_policies& tables, const std::string& campaign,
@@ -159,15 +161,6 @@ pg_statement campaign_numbers(const role_policies& tables, const std::string& ca
 pg_statement session_numbers_of(const role_policies& tables,
                                 const std::vector<std::string>& sessions) {
   return {numbers_by_scan(tables, "s.session_id = ANY ($1::text[])"), {text_array(sessions)}};
-}
-
-std::string side_predicate(std::string_view side, std::string_view row) {
-  std::string predicate{side == "user" ? k_user : k_agent};
-  for (std::size_t at = 0; (at = predicate.find("c.message", at)) != std::string::npos;) {
-    predicate.replace(at, 1, row);
-    at += row.size();
-  }
-  return predicate;
 }
 
 pg_statement totals_of_campaigns(const role_policies& tables,

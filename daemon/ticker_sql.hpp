@@ -4,6 +4,7 @@
 #include "daemon/table_policy.hpp"
 #include "protocol/ticker.hpp"
 
+#include <array>
 #include <cstddef>
 #include <string>
 
@@ -30,8 +31,14 @@ pg_statement campaign_numbers(const role_policies& tables, const std::string& ca
 pg_statement session_numbers_of(const role_policies& tables,
                                 const std::vector<std::string>& sessions);
 
-/// Whether a row of chat_history, named `row` in the statement, is of that side: "user" or "agent".
-std::string side_predicate(std::string_view side, std::string_view row);
+/// The messages of one side: the partial index of chat_history (session_id) that counts them alone,
+/// and which rows it has. The queries say it word for word alike, or Postgres would not use it.
+struct message_side_rows {
+  std::string_view side;  ///< "user", "agent", "other"
+  std::string_view index;
+  std::string_view predicate;
+};
+const std::array<message_side_rows, 3>& message_sides();
 
 /// The sums of campaigns that somebody may see: a row each, for named_totals(); none for campaigns
 /// without sessions. With the rights of whoever runs it.

@@ -73,6 +73,11 @@ api_problem not_found() {
           "compare the path with /api/v1/openapi.json, and the token with the tables' policies"};
 }
 
+api_problem before_invalid() {
+  return {400, "before_invalid", "before is not the `next` of such a page",
+          "pass on `next` as it is, or leave it out for the newest rows"};
+}
+
 std::string encode_page_place(api_route route, const api_request::place& last) {
   std::string bytes(1, static_cast<char>('a' + static_cast<int>(route)));
   bytes += last.value ? "=" + *last.value : "-";
@@ -95,10 +100,7 @@ api_result<api_request> parse_api_request(std::span<const std::string> path,
       }
     } else if (name == "before" && is_page) {
       out->before = decode_page_place(out->route, value);
-      if (!out->before) {
-        return api_problem{400, "before_invalid", "before is not the `next` of such a page",
-                           "pass on `next` as it is, or leave it out for the newest rows"};
-      }
+      if (!out->before) return before_invalid();
     } else if (name == "sender" && out->route == api_route::phone_messages) {
       if (value != "user" && value != "agent") {
         return api_problem{400, "sender_invalid", "sender is neither user nor agent",

@@ -65,5 +65,6 @@ api_result<api_request> parse_api_request(std::span<const std::string> path,
 std::string encode_page_place(api_route route, const api_request::place& last);
 
 api_problem not_found();
+api_problem before_invalid();
 
 }  // namespace pgcast
