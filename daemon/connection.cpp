@@ -210,7 +210,7 @@ bool connection::has_room() const {
 void connection::flush() {
   is_dirty_ = false;
   std::array<std::string_view, k_pieces_a_send> pieces;
-  while (!is_closed() && !queue_.is_empty()) {
+  while (!is_closed() && !queue_.is_empty() && may_send()) {
     const std::size_t filled = queue_.pieces(pieces);
     std::size_t count = 0;
     const auto outcome = socket_.send(std::span{pieces}.first(filled), count);
@@ -265,13 +265,18 @@ bool connection::is_too_slow(clock::time_point now) const {
   return slow_for > patience || (is_another && slow_for > patience / 4);
 }
 
+void connection::drop_rows() {
+  queue_.drop_rows();
+  on_rows_dropped(queue_);
+}
+
 void connection::park() {
   metrics().slow_clients[slow_verdict::parked].add();
   spdlog::info("a client that did not read is parked with {} bytes waiting", queue_.bytes());
   is_parked_ = true;
   for (const auto& c : channels_) c->park(queue_);
   void_marks();
-  queue_.drop_rows();
+  drop_rows();
   update_pressure();
 }
 
@@ -305,7 +310,7 @@ void connection::tick(clock::time_point now, wall_time wall) {
 void connection::close(std::uint16_t code, std::string_view reason) {
   if (is_closed() || is_closing_) return;
   void_marks();
-  queue_.drop_rows();
+  drop_rows();
   send(std::make_shared<const outbound_frame>(close_text(code, reason)), 0);
   is_closing_ = true;
   closing_since_ = clock::now();

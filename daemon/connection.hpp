@@ -38,7 +38,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   /// Deadlines: silent peer, expired tokens, full queue. Called about ten times a second.
   virtual void tick(clock::time_point now, wall_time wall);
   /// Sends a close frame and closes when the rest is out.
-  void close(std::uint16_t code, std::string_view reason);
+  virtual void close(std::uint16_t code, std::string_view reason);
   /// A `system` message to every channel that carries rows.
   void tell(const channel::system_message& m);
   /// Makes every channel's client join again (the source's history is a new one).
@@ -65,6 +65,10 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   virtual void take_in(std::span<char> bytes);
   /// What it sends is a sign of life as well: it has no way to answer a ping.
   virtual bool is_alive_by_sending() const { return is_input_paused_; }
+  /// False while what is sent has to wait.
+  virtual bool may_send() const { return true; }
+  /// Rows that waited have been dropped; what is left is behind them.
+  virtual void on_rows_dropped(outbound_queue&) {}
   /// Of limits.idle; then it is pinged.
   virtual clock::duration ping_after() const;
 
@@ -72,6 +76,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void open_channel(channel::identity id, claims who, join_request request,
                     std::vector<change_binding> bindings, const std::string& ref);
   const std::vector<std::shared_ptr<channel>>& channels() const { return channels_; }
+  outbound_queue& waiting() { return queue_; }
+  void flush_soon();
   shard_services& services() const { return services_; }
   const claims& who() const { return who_; }
 
@@ -106,6 +112,7 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   channel* find(std::string_view wire_topic);
   void remove(channel& c, departure how);
   bool is_too_slow(clock::time_point now) const;
+  void drop_rows();
   void park();
   place_key key_of(const channel& c, const join_request& request) const;
   bool is_at(const place_key& key) const;
@@ -116,7 +123,6 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void hold_place(const channel& c);
   void start_places(std::string client_id);
   void end_places();
-  void flush_soon();
   void update_pressure();
 
   shard_services& services_;

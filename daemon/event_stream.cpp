@@ -2,15 +2,27 @@
 
 #include "protocol/sent_event.hpp"
 
-#include <optional>
+#include <algorithm>
+#include <cstdint>
 
 namespace pgcast {
+namespace {
+
+shared_frame with_id(const shared_frame& frame, std::string_view id) {
+  return std::make_shared<const outbound_frame>(with_event_id(frame->bytes, id), frame->span,
+                                                frame->event_id);
+}
+
+shared_frame without_id(const shared_frame& frame) { return with_id(frame, ""); }
+
+}  // namespace
 
 event_stream::event_stream(shard_services& services, client_socket socket, claims who,
                            std::string head, refusal_writer refuse)
     : connection(services, std::move(socket), wire_version::events, std::move(who), ""),
       head_(std::move(head)),
-      refuse_(std::move(refuse)) {}
+      refuse_(std::move(refuse)),
+      opened_at_(clock::now()) {}
 
 void event_stream::open(event_stream_request request) {
   topics_ = request.topics.size();
@@ -24,14 +36,10 @@ void event_stream::open(event_stream_request request) {
 // ---- the beginning
 
 void event_stream::on_channel_joined(channel&) {
-  if (++joined_ == topics_ && !is_refused_) begin();
-}
-
-void event_stream::begin() {
+  if (++joined_ < topics_ || is_refused_) return;
   has_begun_ = true;
-  connection::send(std::make_shared<const outbound_frame>(std::move(head_)), 0);
-  const auto early = std::exchange(early_, {});
-  for (const auto& one : early) send(one.frame, one.feed_number);
+  waiting().push_first(std::make_shared<const outbound_frame>(std::move(head_)));
+  flush_soon();
 }
 
 void event_stream::on_channel_refused(channel&, const error& e) {
@@ -40,55 +48,78 @@ void event_stream::on_channel_refused(channel&, const error& e) {
 
 void event_stream::answer_refused(const error& e) {
   if (std::exchange(is_refused_, true)) return;
-  early_ = {};
+  waiting() = {};
   connection::send(std::make_shared<const outbound_frame>(refuse_(e)), 0);
-  close(1000, "");
+  connection::close(1000, "");
 }
 
-/// True while the answer has not begun.
-bool event_stream::hold_back(const shared_frame& frame, std::uint32_t feed_number) {
-  if (has_begun_ || is_refused_) return is_refused_;
-  if (frame->bytes.empty()) return true;
-  early_.push_back({frame, feed_number});
-  early_bytes_ += frame->bytes.size();
-  if (early_bytes_ > services().settings.limits.queue_bytes) {
-    answer_refused({errc::source_unavailable, "too much happens while the topics are joined"});
-  }
-  return true;
+void event_stream::close(std::uint16_t code, std::string_view reason) {
+  if (may_send()) return connection::close(code, reason);
+  answer_refused({errc::source_unavailable, std::string{reason}});
 }
 
 // ---- events
 
 void event_stream::send(shared_frame frame, std::uint32_t feed_number) {
-  if (!hold_back(frame, feed_number)) connection::send(with_safe_id(std::move(frame)), feed_number);
+  if (frame->span) {
+    const bool is_sent_again = std::exchange(last_event_id_, frame->event_id) == frame->event_id;
+    if (is_sent_again) take_newest_id();  // on another topic, in the same turn
+  }
+  connection::send(with_safe_id(std::move(frame)), feed_number);
 }
 
 void event_stream::send_newest(shared_frame frame, std::uint32_t feed_number) {
-  if (!hold_back(frame, feed_number)) {
-    connection::send_newest(with_safe_id(std::move(frame)), feed_number);
-  }
+  connection::send_newest(has_rows() ? without_id(frame) : std::move(frame), feed_number);
+}
+
+/// A feed leaves the live tail where it is, perhaps for the event that others have just been sent.
+void event_stream::keep_rows(std::uint32_t feed_number) {
+  connection::keep_rows(feed_number);
+  take_newest_id();
+}
+
+void event_stream::on_rows_dropped(outbound_queue& left) {
+  if (topics_ > 1) left.rewrite_newest(SIZE_MAX, without_id);
+}
+
+// ---- ids
+
+bool event_stream::has_rows() const {
+  return std::any_of(channels().begin(), channels().end(),
+                     [](const auto& c) { return c->rows() != nullptr; });
+}
+
+/// The newest event that waits gets none: it is not the last word about its place.
+void event_stream::take_newest_id() {
+  if (topics_ > 1) waiting().rewrite_newest(1, without_id);
 }
 
 shared_frame event_stream::with_safe_id(shared_frame frame) const {
-  std::vector<position> places;
+  if (topics_ < 2) return frame;
+  if (channels().size() < topics_) return without_id(frame);  // one has ended, and so will this
+  std::size_t feeds = 0;
   bool are_level = true;
-  bool is_one_new = false;
   for (const auto& c : channels()) {
     if (c->rows() == nullptr) continue;
+    ++feeds;
     are_level = are_level && c->rows()->is_level();
-    if (auto place = c->rows()->place()) {
-      places.push_back(*std::move(place));
-    } else {
-      is_one_new = true;
-    }
   }
-  const bool is_alone = places.size() + (is_one_new ? 1 : 0) < 2;
-  if (topics_ < 2 || are_level || is_alone) return frame;
-  // One that has not begun yet has no place to resume from.
-  const std::string id =
-      is_one_new ? "" : encode_cursor(earliest(places), *services().topics.published().history);
-  return std::make_shared<const outbound_frame>(with_event_id(frame->bytes, id), frame->span,
-                                                frame->event_id);
+  if (feeds < 2 || are_level) return frame;
+  return with_id(frame, place_of_all(*frame));
+}
+
+/// "" while a topic has none to resume from: it has not begun. The frame's own place is one of
+/// them: a feed that sends what it has held is further already.
+std::string event_stream::place_of_all(const outbound_frame& frame) const {
+  std::vector<position> places;
+  if (frame.span) places.push_back(frame.span->at(frame.event_id));
+  for (const auto& c : channels()) {
+    if (c->rows() == nullptr) continue;
+    auto place = c->rows()->place();
+    if (!place) return {};
+    places.push_back(*std::move(place));
+  }
+  return encode_cursor(earliest(places), *services().topics.published().history);
 }
 
 // ---- its life
@@ -102,6 +133,9 @@ connection::clock::duration event_stream::ping_after() const {
 void event_stream::tick(clock::time_point now, wall_time wall) {
   connection::tick(now, wall);
   if (has_begun_ && channels().size() < topics_) close(1000, "");
+  if (!has_begun_ && now - opened_at_ > services().settings.limits.handshake) {
+    answer_refused({errc::source_unavailable, "the database cannot answer now, try again"});
+  }
 }
 
 }  // namespace pgcast

@@ -1,11 +1,18 @@
 #include "protocol/outbound_queue.hpp"
 
+#include <algorithm>
+
 namespace pgcast {
 
 void outbound_queue::push(shared_frame frame, std::uint32_t feed) {
   bytes_ += frame->bytes.size();
   if (feed != 0) row_bytes_ += frame->bytes.size();
   waiting_.push_back({std::move(frame), feed});
+}
+
+void outbound_queue::push_first(shared_frame frame) {
+  bytes_ += frame->bytes.size();
+  waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(head_), {std::move(frame)});
 }
 
 void outbound_queue::push_newest(shared_frame frame, std::uint32_t feed) {
@@ -87,6 +94,19 @@ std::size_t outbound_queue::drop_rows() {
   waiting_ = std::move(kept);
   head_ = 0;
   return dropped;
+}
+
+void outbound_queue::rewrite_newest(std::size_t count,
+                                    const std::function<shared_frame(shared_frame)>& with) {
+  const std::size_t first = head_ + (sent_of_head_ > 0 ? 1 : 0);
+  const std::size_t newest = waiting_.size() - std::min(count, waiting_.size());
+  for (std::size_t i = std::max(first, newest); i < waiting_.size(); ++i) {
+    auto& e = waiting_[i];
+    const auto before = e.frame->bytes.size();
+    e.frame = with(std::move(e.frame));
+    bytes_ = bytes_ - before + e.frame->bytes.size();
+    if (e.feed != 0) row_bytes_ = row_bytes_ - before + e.frame->bytes.size();
+  }
 }
 
 }  // namespace pgcast

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,6 +31,8 @@ class outbound_queue {
  public:
   /// `feed` marks row events of a feed, 0 everything that must not be dropped.
   void push(shared_frame frame, std::uint32_t feed);
+  /// In front of all that waits; nothing of it has begun to be sent.
+  void push_first(shared_frame frame);
   /// The newest word of `feed`: it takes the place of the one before, if that has not begun to be
   /// sent. It is not dropped with the rows, because there is never more than one.
   void push_newest(shared_frame frame, std::uint32_t feed);
@@ -50,6 +53,9 @@ class outbound_queue {
   void keep_rows(std::uint32_t feed);
   /// Drops all row events that have not begun to be sent. Returns how many.
   std::size_t drop_rows();
+  /// Puts what `with` makes of it in the place of each of the newest `count` frames that has not
+  /// begun to be sent.
+  void rewrite_newest(std::size_t count, const std::function<shared_frame(shared_frame)>& with);
 
  private:
   struct entry {

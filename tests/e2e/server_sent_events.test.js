@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, request as http_request } from 'node:http';
-import { after, before, describe, test } from 'node:test';
+import { createServer } from 'node:http';
+import { before, describe, test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
 import { sleep, until } from './fixture/process.js';
+import { Stream, is_row, on } from './fixture/event_stream.js';
 import { use_browser } from './fixture/browser.js';
 import { add_campaign, add_session, fresh_phone, say } from './fixture/rows.js';
 import { Writers, committed } from './fixture/writers.js';
@@ -18,72 +19,16 @@ const world = use_world({
 });
 const browser = use_browser();
 const service = mint({ role: 'service_role' });
-const open_streams = new Set();
-after(() => open_streams.forEach((one) => one.close()));
 
-/** One stream as a client reads it; read by hand, so that every byte is seen. */
-class Stream {
-  events = []; // {id, event, data}
-  last_id = '';
-  text = '';
-  ended = false;
-
-  constructor(query, { token = service, headers = {}, daemon = world.daemon } = {}) {
-    open_streams.add(this);
-    const search = new URLSearchParams(query);
-    this.sent = http_request(`${daemon.url}/events?${search}`, { headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers } });
-    this.sent.once('response', (answer) => {
-      this.status = answer.statusCode;
-      this.headers = answer.headers;
-      this.answer = answer;
-      answer.on('data', (bytes) => this.read(bytes.toString()));
-      answer.once('close', () => {
-        this.ended = true;
-      });
-    });
-    this.sent.on('error', () => {
-      this.ended = true;
-    });
-    this.sent.end();
-  }
-
-  read(bytes) {
-    this.text += bytes;
-    const blocks = this.text.split('\n\n');
-    this.text = blocks.pop();
-    if (this.status !== 200) return;
-    for (const block of blocks) {
-      const fields = Object.fromEntries(block.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]));
-      if (fields[''] !== undefined) this.comments = (this.comments ?? 0) + 1;
-      if (fields.id) this.last_id = fields.id;
-      if (fields.data) this.events.push({ id: fields.id, event: fields.event, data: JSON.parse(fields.data) });
-    }
-  }
-
-  async event(matches, nth = 1, ms) {
-    const found = () => this.events.filter(matches)[nth - 1];
-    return until(found, () => `event ${nth}: ${this.status} ${this.text} ${JSON.stringify(this.events.slice(-5)).slice(0, 2_000)}`, ms);
-  }
-
-  async problem() {
-    await until(() => this.ended, 'the end');
-    return { status: this.status, ...JSON.parse(this.text) };
-  }
-
-  close() {
-    this.sent.destroy();
-  }
-}
-
-const on = (...topics) => topics.map((topic) => ['topic', topic]);
-const is_row = (one) => one.data.operation !== undefined;
+/** A stream of the test's daemon. */
+const open = (query, options) => new Stream(query, { daemon: world.daemon, ...options });
 
 describe('the same as over the WebSocket', () => {
   test('SnapshotThenRows_WithIdsAndTopic', async () => {
     const campaign = await add_campaign(world);
     const session = await add_session(world, { campaign, phone: fresh_phone() });
     for (const topic of [`session:${session}`, `campaign:${campaign}`]) {
-      const stream = new Stream(on(topic));
+      const stream = open(on(topic));
       const watch = world.client().watch(topic);
       const first = await stream.event((one) => one.event === 'snapshot');
       await watch.snapshot();
@@ -107,7 +52,7 @@ describe('the same as over the WebSocket', () => {
 
   test('Stats_Broadcasts_AndTheDaemonsWords', async () => {
     const campaign = await add_campaign(world);
-    const stats = new Stream(on(`stats:${campaign}`));
+    const stats = open(on(`stats:${campaign}`));
     await stats.event((one) => one.event === 'stats' && one.data.sessions === 0);
     await add_session(world, { campaign });
     const counted = await stats.event((one) => one.event === 'stats' && one.data.sessions === 1);
@@ -115,7 +60,7 @@ describe('the same as over the WebSocket', () => {
     assert.equal(counted.id, counted.data.cursor);
 
     const room = fresh('room');
-    const stream = new Stream(on(room));
+    const stream = open(on(room));
     await until(() => stream.status === 200, 'joined');
     const said = await fetch(`${world.daemon.url}/realtime/v1/api/broadcast`, { method: 'POST', headers: { apikey: service, 'content-type': 'application/json' },
       body: '{"messages": [{"topic": "' + room + '", "event": "two\\nlines", "payload":\n {"a":\r\n 1}}]}' });
@@ -128,12 +73,12 @@ describe('the same as over the WebSocket', () => {
     const phone = fresh_phone();
     const session = await add_session(world, { phone });
     for (let n = 0; n < 3; n += 1) await say(world, session, 'one');
-    const spelled = new Stream([['topic', `phone: ${phone.slice(1)}`], ['messages', '2']]);
+    const spelled = open([['topic', `phone: ${phone.slice(1)}`], ['messages', '2']]);
     const { data } = await spelled.event((one) => one.event === 'snapshot');
     assert.equal(data.session.session_id, session);
     assert.equal(data.topic, `phone:${phone}`);
     assert.equal(data.messages.length, 2);
-    const bare = new Stream([['topic', `session:${session}`], ['snapshot', 'false']]);
+    const bare = open([['topic', `session:${session}`], ['snapshot', 'false']]);
     await until(() => bare.status === 200, 'joined');
     await say(world, session, 'live');
     assert.equal((await bare.event(() => true)).data.operation, 'INSERT');
@@ -144,19 +89,19 @@ describe('resume', () => {
   test('LastEventId_ContinuesWithoutASnapshot_OldOnesAreToldWhy', async () => {
     const session = await add_session(world);
     const topic = `session:${session}`;
-    const first = new Stream(on(topic));
+    const first = open(on(topic));
     await first.event((one) => one.event === 'snapshot');
     await say(world, session, 'seen');
     await first.event(is_row);
     first.close();
     const ids = [await say(world, session, 'missed'), await say(world, session, 'missed too')];
     for (const [query, headers] of [[on(topic), { 'last-event-id': first.last_id }], [[...on(topic), ['last_event_id', first.last_id]], {}]]) {
-      const again = new Stream(query, { headers });
+      const again = open(query, { headers });
       await again.event(is_row, 2);
       await sleep(100);
       assert.deepEqual(again.events.map((one) => one.data.record.id), ids);
     }
-    const refused = new Stream(on(topic), { headers: { 'last-event-id': 'nonsense' } });
+    const refused = open(on(topic), { headers: { 'last-event-id': 'nonsense' } });
     const told = await refused.event((one) => one.event === 'system' && one.data.code);
     assert.equal(told.data.code, 'cursor_invalid');
     await refused.event((one) => one.event === 'snapshot');
@@ -170,7 +115,7 @@ describe('resume', () => {
     const seen = new Map(topics.map((topic) => [topic, new Set()]));
     let last = '';
     let cuts = 0;
-    let stream = new Stream(on(...topics));
+    let stream = open(on(...topics));
     const take = (one) => {
       for (const { data } of one.events) {
         if (data.table === 'chat_history') seen.get(data.topic).add(Number(data.record.id));
@@ -185,13 +130,13 @@ describe('resume', () => {
     stream.close();
     const writers = new Writers(world, sessions, { count: 4, pause: 3 });
     for (const end = Date.now() + 8_000; Date.now() < end; cuts += 1) {
-      stream = new Stream(on(...topics), { headers: last ? { 'last-event-id': last } : {} });
+      stream = open(on(...topics), { headers: last ? { 'last-event-id': last } : {} });
       await sleep(30 + Math.random() * 300);
       stream.close();
       take(stream);
     }
     await writers.stop();
-    stream = new Stream(on(...topics), { headers: { 'last-event-id': last } });
+    stream = open(on(...topics), { headers: { 'last-event-id': last } });
     const wanted = new Map(await Promise.all(topics.map(async (topic, n) => [topic, await committed(world, [sessions[n]])])));
     await until(() => {
       take(stream);
@@ -207,7 +152,7 @@ describe('refused', () => {
     const annas = await add_session(world, { id: fresh('anna/s') });
     const anna = mint({ role: 'authenticated', sub: 'anna' });
     const ben = mint({ role: 'authenticated', sub: 'ben' });
-    const good = new Stream(on(`session:${annas}`), { token: anna });
+    const good = open(on(`session:${annas}`), { token: anna });
     await good.event((one) => one.event === 'snapshot');
     for (const [query, options, status, code] of [
       [on(`session:${annas}`), { token: ben }, 403, 'unauthorized'],
@@ -220,7 +165,7 @@ describe('refused', () => {
       [on(...Array.from({ length: 101 }, (_, n) => `room-${n}`)), {}, 400, 'too_many_channels'],
       [[...on('room'), ['ticket', 'nonsense']], { token: null }, 401, 'token_malformed'],
     ]) {
-      const refused = await new Stream(query, options).problem();
+      const refused = await open(query, options).problem();
       assert.equal(refused.status, status, JSON.stringify(refused));
       assert.equal(refused.code, code);
       assert.ok(refused.title && refused.hint);
@@ -229,8 +174,8 @@ describe('refused', () => {
 
   test('TokenThatExpires_EndsTheStream_SoDoesTheDaemon', async () => {
     const daemon = await world.serve('postgres', { PGCAST_DRAIN: '100ms' });
-    const short = new Stream(on('room'), { daemon, token: mint({ role: 'service_role', exp: Math.floor(Date.now() / 1000) + 2 }) });
-    const long = new Stream(on('room'), { daemon });
+    const short = open(on('room'), { daemon, token: mint({ role: 'service_role', exp: Math.floor(Date.now() / 1000) + 2 }) });
+    const long = open(on('room'), { daemon });
     await until(() => short.status === 200 && long.status === 200, 'both are open');
     await until(() => short.ended, 'the token expires', 40_000);
     assert.match(JSON.stringify(short.events.at(-1)), /Token has expired/);
@@ -242,7 +187,7 @@ describe('refused', () => {
 
 describe('its life', () => {
   test('Comments_KeepItAlive_AndItCountsAsAConnection', async () => {
-    const stream = new Stream(on('room'));
+    const stream = open(on('room'));
     await until(() => stream.comments >= 3, 'comments', 10_000);
     assert.ok(!stream.ended);
     const before = await world.daemon.metric('pgcast_connections');
@@ -252,7 +197,7 @@ describe('its life', () => {
 
   test('ReaderThatStops_IsParked_AndHasAllAfterwards', { timeout: 60_000 }, async () => {
     const session = await add_session(world);
-    const stream = new Stream(on(`session:${session}`));
+    const stream = open(on(`session:${session}`));
     await stream.event((one) => one.event === 'snapshot');
     stream.answer.pause();
     const parked = await world.daemon.metric('pgcast_slow_clients_total{verdict="parked"}');
@@ -286,13 +231,13 @@ describe('tickets', () => {
     assert.match(anna.ticket, /^[\w-]+$/);
     const daemon = await world.serve('postgres');
     for (const one of [daemon, world.daemon]) {
-      const stream = new Stream([...on(`session:${id}`), ['ticket', anna.ticket]], { token: null, daemon: one });
+      const stream = open([...on(`session:${id}`), ['ticket', anna.ticket]], { token: null, daemon: one });
       await stream.event((event) => event.event === 'snapshot');
     }
     const other = await ticket(mint({ role: 'authenticated', sub: 'ben' }));
-    assert.equal((await new Stream([...on(`session:${id}`), ['ticket', other.ticket]], { token: null }).problem()).status, 403);
+    assert.equal((await open([...on(`session:${id}`), ['ticket', other.ticket]], { token: null }).problem()).status, 403);
     const changed = `${anna.ticket.slice(0, -3)}AAA`;
-    assert.equal((await new Stream([...on(`session:${id}`), ['ticket', changed]], { token: null }).problem()).status, 401);
+    assert.equal((await open([...on(`session:${id}`), ['ticket', changed]], { token: null }).problem()).status, 401);
     for (const [options, status] of [[{ method: 'POST' }, 401], [{ method: 'GET', headers: { apikey: service } }, 405]]) {
       assert.equal((await fetch(`${world.daemon.url}/api/v1/tickets`, options)).status, status);
     }

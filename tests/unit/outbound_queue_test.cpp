@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdint>
 #include <deque>
 #include <random>
 
@@ -162,6 +163,32 @@ TEST(OutboundQueue, BegunRow_AfterTheOthersWereDropped_CountsAsARowNoMore) {
   queue.consume(999);
   EXPECT_TRUE(queue.is_empty());
   EXPECT_EQ(queue.row_bytes(), 0U);
+}
+
+TEST(OutboundQueue, RewriteNewest_LeavesWhatHasBegunAndCountsTheBytes) {
+  outbound_queue q;
+  q.push(plain("begun"), 0);
+  q.push(row("row", 10, span_of(1)), 1);
+  q.push(plain("last"), 0);
+  q.consume(1);
+  const auto longer = [](const shared_frame& f) { return plain(f->bytes + "+"); };
+  q.rewrite_newest(1, longer);
+  EXPECT_EQ(waiting(q), "egunrowlast+");
+  q.rewrite_newest(SIZE_MAX, longer);
+  EXPECT_EQ(waiting(q), "egunrow+last++");
+  EXPECT_EQ(q.bytes(), 14U);
+  EXPECT_EQ(q.row_bytes(), 4U);
+  q.consume(14);
+  EXPECT_EQ(q.row_bytes(), 0U);
+}
+
+TEST(OutboundQueue, PushFirst_IsInFrontOfAllThatWaits) {
+  outbound_queue q;
+  q.push_first(plain("one "));
+  q.push(row("row ", 10, span_of(1)), 1);
+  q.push_first(plain("head "));
+  EXPECT_EQ(waiting(q), "head one row ");
+  EXPECT_EQ(q.bytes(), 13U);
 }
 
 }  // namespace
