@@ -21,7 +21,7 @@ constexpr std::array<message_side_rows, 3> k_sides{
 
 constexpr std::string_view k_calls =
     "count(*) AS calls, (sum(extract(epoch FROM c.duration)) FILTER (WHERE isfinite(c.duration))"
-    " * 1000000)::bigint AS call_us, max(c.called_at) AS called_at";
+    " * 1000000)::numeric(60) AS call_us, max(c.called_at) AS called_at";
 
 /// What is said of a session itself.
 constexpr std::string_view k_session =
@@ -125,7 +125,7 @@ void read_sums(const pg_rows& rows, int row, row_sums& into) {
   into.agent_messages = number(rows, row, 6);
   into.messages = into.user_messages + into.agent_messages + number(rows, row, 7);
   into.calls = number(rows, row, 8);
-  into.call_us = number(rows, row, 9);
+  into.call_us = wide_us_of(rows.text(row, 9));
   for (const int column : {4, 10, 11}) {
     into.last_activity_us = std::max(into.last_activity_us, timestamp_us(rows.text(row, column)));
   }

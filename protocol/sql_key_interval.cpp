@@ -79,8 +79,9 @@ class interval_literal {
     const int sign = reader_.take('-') ? -1 : 1;
     if (sign == 1) reader_.take('+');
     const auto number = reader_.digits(1, 10);
-    if (!number || *number > std::numeric_limits<std::int32_t>::max()) return false;
+    if (!number) return false;
     if (reader_.take(':')) return read_time(sign, *number);
+    if (*number > std::numeric_limits<std::int32_t>::max()) return false;
     const auto fraction = reader_.fraction();
     reader_.skip_blanks();
     const auto what = part_of(reader_.letters());
@@ -163,10 +164,10 @@ sql_key interval_key(std::string_view text) {
   return key;
 }
 
-std::optional<std::int64_t> interval_us(std::string_view text) {
+std::optional<wide_us> interval_us(std::string_view text) {
   interval_literal literal(trim_blanks(text));
   if (!literal.read()) return std::nullopt;
-  return static_cast<std::int64_t>(literal.epoch_us());
+  return literal.epoch_us();
 }
 
 }  // namespace pgcast

@@ -119,10 +119,7 @@ sql_key date_key(std::string_view text) {
 }
 
 std::optional<std::int64_t> timestamp_us(std::string_view text) {
-  const auto stored = stored_timestamp(text, zone_rule::applied);
-  const bool is_finite = stored && *stored != std::numeric_limits<std::int64_t>::max() &&
-                         *stored != std::numeric_limits<std::int64_t>::min();
-  return is_finite ? *stored - k_epoch_days * k_day_us : stored;
+  return stored_timestamp(text, zone_rule::applied);
 }
 
 sql_key timestamp_key(std::string_view text, zone_rule rule) {

@@ -18,10 +18,10 @@ struct civil_date {
 
 /// Of the proleptic Gregorian calendar. Years that begin in March, so that a leap day is their
 /// last: 400 of them are one period.
-civil_date date_of(std::int64_t days_since_1970) {
-  constexpr std::int64_t k_1970_01_01 = 719'468;  // from 0000-03-01
+civil_date date_of(std::int64_t days_since_2000) {
+  constexpr std::int64_t k_2000_01_01 = 730'425;  // from 0000-03-01
   constexpr std::int64_t k_period_days = 146'097;
-  const std::int64_t days = days_since_1970 + k_1970_01_01;
+  const std::int64_t days = days_since_2000 + k_2000_01_01;
   const std::int64_t period = (days >= 0 ? days : days - (k_period_days - 1)) / k_period_days;
   const std::int64_t in_period = days - period * k_period_days;
   const std::int64_t year_of_period =
@@ -64,13 +64,23 @@ std::string timestamp_text(std::int64_t us) {
          (is_before_christ ? "+00:00 BC" : "+00:00");
 }
 
-std::string seconds_text(std::int64_t us) {
+std::string seconds_text(wide_us us) {
   const bool is_negative = us < 0;
-  const auto whole = us / k_second_us;
-  const auto rest = us % k_second_us;
-  std::string out = is_negative ? "-" : "";
-  out += std::to_string(is_negative ? -whole : whole);
-  return out + fraction_text(is_negative ? -rest : rest);
+  if (is_negative) us = -us;
+  std::string digits;
+  for (auto whole = us / k_second_us; whole > 0 || digits.empty(); whole /= 10) {
+    digits += static_cast<char>('0' + static_cast<int>(whole % 10));
+  }
+  if (is_negative) digits += '-';
+  return std::string{digits.rbegin(), digits.rend()} +
+         fraction_text(static_cast<std::int64_t>(us % k_second_us));
+}
+
+wide_us wide_us_of(std::string_view digits) {
+  const bool is_negative = digits.starts_with('-');
+  wide_us us = 0;
+  for (const char digit : digits.substr(is_negative ? 1 : 0)) us = us * 10 + (digit - '0');
+  return is_negative ? -us : us;
 }
 
 }  // namespace pgcast

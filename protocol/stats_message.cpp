@@ -1,7 +1,6 @@
 #include "protocol/stats_message.hpp"
 
 #include "protocol/codec.hpp"
-#include "protocol/sql_time.hpp"
 
 namespace pgcast {
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "protocol/sql_time.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,7 +20,7 @@ struct row_sums {
   std::int64_t user_messages = 0;
   std::int64_t agent_messages = 0;
   std::int64_t calls = 0;
-  std::int64_t call_us = 0;  ///< microseconds
+  wide_us call_us = 0;
   std::optional<std::int64_t> last_activity_us;
 };
 

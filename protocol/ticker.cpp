@@ -65,10 +65,7 @@ void ticker::ask_all_again() {
 
 void ticker::on_event(const event& e, const batch_span& span, event_sides sides) {
   const auto kind = e.description == nullptr ? counted_as::nothing : e.description->counts;
-  if (incarnation_ && *incarnation_ != span.start.incarnation) {
-    ask_all_again();  // what was delivered before a crash may not have survived it
-  }
-  incarnation_ = span.start.incarnation;
+  on_incarnation(span.start.incarnation);
   if (kind == counted_as::nothing || is_all_due_) return;
   const auto rows = e.op == operation::truncate ? std::nullopt : read_counted_rows(e);
   if (!rows) return ask_all_again();
@@ -77,6 +74,11 @@ void ticker::on_event(const event& e, const batch_span& span, event_sides sides)
   } else {
     on_row_of_session(*rows, e, span, sides);
   }
+}
+
+void ticker::on_incarnation(std::uint32_t number) {
+  if (incarnation_ && *incarnation_ != number) ask_all_again();
+  incarnation_ = number;
 }
 
 /// True if nothing need be done about the session now: it is being asked, or will be.

@@ -44,6 +44,10 @@ class ticker {
   /// An event of the campaign's topic, in the hub's order; `sides`: which rows are of the campaign.
   void on_event(const event& e, const batch_span& span, event_sides sides);
 
+  /// The source lives in that incarnation now. With a new one all is asked again: what was counted
+  /// before a crash may not have survived it.
+  void on_incarnation(std::uint32_t number);
+
   /// Sessions to be asked of the database.
   struct question {
     bool is_of_all = false;  ///< all that the campaign has
@@ -111,7 +115,7 @@ class ticker {
   std::optional<question> asking_;
   std::set<std::string, std::less<>> asked_;  ///< sessions of `asking_`
   std::unordered_map<std::string, std::vector<missed_event>> missed_;
-  std::optional<std::uint32_t> incarnation_;  ///< of the last event
+  std::optional<std::uint32_t> incarnation_;  ///< the last that was heard of
 };
 
 }  // namespace pgcast

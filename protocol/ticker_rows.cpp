@@ -1,7 +1,6 @@
 #include "protocol/ticker_rows.hpp"
 
 #include "protocol/json_document.hpp"
-#include "protocol/sql_time.hpp"
 
 #include <simdjson.h>
 

@@ -2,6 +2,7 @@
 
 #include "protocol/event.hpp"
 #include "protocol/json_document.hpp"
+#include "protocol/sql_time.hpp"
 
 #include <array>
 #include <cstddef>
@@ -23,10 +24,10 @@ message_side side_of_message(std::string_view json);
 struct counted_row {
   std::optional<std::string> session;
   message_side side = message_side::other;
-  std::int64_t call_us = 0;
+  wide_us call_us = 0;
   bool is_active = false;               ///< of a session
   std::vector<std::string> objectives;  ///< that are met in a session, ascending
-  /// Microseconds since 1970 of the columns that say when something happened.
+  /// Microseconds since 2000 of the columns that say when something happened.
   std::array<std::optional<std::int64_t>, 5> times;
 
   std::optional<std::int64_t> last_activity_us() const;
