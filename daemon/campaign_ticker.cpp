@@ -48,6 +48,7 @@ void campaign_ticker::start(std::shared_ptr<viewer_class> everybody) {
   events_ = topics_.subscribe(topic_key(topic_kind::campaign, campaign_), topic_kind::campaign,
                               std::move(as), *this);
   complete_up_to_ = topics_.published().start;
+  numbers_.on_incarnation(complete_up_to_.incarnation);
   ask_if_needed();
 }
 
@@ -58,7 +59,9 @@ void campaign_ticker::end() {
   later_.cancel();
 }
 
-void campaign_ticker::report() {
+void campaign_ticker::tick() {
+  numbers_.on_incarnation(topics_.published().start.incarnation);
+  if (numbers_.has_question()) work_soon();
   const auto count = numbers_.session_count();
   metrics().ticker_sessions.add(static_cast<std::int64_t>(count) -
                                 static_cast<std::int64_t>(reported_sessions_));
@@ -82,7 +85,9 @@ void campaign_ticker::tell(stats_watcher& who) {
   const auto found = std::find_if(watchers_.begin(), watchers_.end(),
                                   [&](const place& p) { return p.who == &who; });
   if (found == watchers_.end() || !numbers_.is_warm()) return;
+  note_place();
   write_numbers();
+  write_payload();  // the numbers may be old, the cursor must not be
   tell(*found, clock::now());
 }
 
@@ -141,14 +146,17 @@ void campaign_ticker::work() {
     for (const auto& p : watchers) p.who->on_campaign_changed();
   }
   ask_if_needed();
-  const auto now = clock::now();
+  note_place();
+  if (numbers_.is_warm()) publish(clock::now());
+}
+
+void campaign_ticker::note_place() {
   if (!numbers_.has_question() && !numbers_.is_asking()) {
     complete_up_to_ = topics_.published().start;
     incomplete_since_.reset();
   } else if (!incomplete_since_) {
-    incomplete_since_ = now;
+    incomplete_since_ = clock::now();
   }
-  if (numbers_.is_warm()) publish(now);
 }
 
 /// Numbers that lack an answer wait for it, but no longer than stats.interval.
@@ -169,6 +177,10 @@ void campaign_ticker::write_numbers() {
   body_ = std::move(body);
   ++version_;
   written_at_ = clock::now();
+  write_payload();
+}
+
+void campaign_ticker::write_payload() {
   payload_ = R"({"cursor":")" + encode_cursor(complete_up_to_, *topics_.published().history) +
              R"(",)" + body_ + "}";
   forms_.clear();

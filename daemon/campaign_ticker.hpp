@@ -28,8 +28,9 @@ class campaign_ticker : public subscriber, public std::enable_shared_from_this<c
   boost::asio::awaitable<result<void>> wait();
   /// How long nobody has watched.
   clock::duration idle_for(clock::time_point now) const;
-  /// Sessions into the gauge of all.
-  void report();
+  /// Notices that the source has crashed, also where no event follows; sessions into the gauge of
+  /// all. Called about four times a second.
+  void tick();
 
   void on_event(delivery& d) override;
   void on_broadcast(const shared_frame&) override {}
@@ -54,7 +55,9 @@ class campaign_ticker : public subscriber, public std::enable_shared_from_this<c
   void publish(clock::time_point now);
   void tell_all(clock::time_point now);
   void work_at(clock::time_point when);
+  void note_place();
   void write_numbers();
+  void write_payload();
   void tell(place& p, clock::time_point now);
   const shared_frame& frame_for(const stats_watcher& who);
   boost::asio::awaitable<void> ask();

@@ -49,7 +49,7 @@ void ticker_board::tick() {
   const auto now = clock::now();
   std::erase_if(tickers_, [&](const auto& entry) {
     const auto& one = entry.second;
-    one->report();
+    one->tick();
     if (one->idle_for(now) <= k_linger) return false;
     one->end();
     return true;

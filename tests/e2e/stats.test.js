@@ -197,3 +197,43 @@ test('OnlyWatchedCampaigns_AreKept', async () => {
   await shows(watch, () => true);
   assert.equal(await world.daemon.metric('pgcast_tickers'), 1);
 });
+
+test('CallOfAnyLength_IsCounted', async () => {
+  const campaign = await add_campaign(world);
+  const session = await add_session(world, { campaign });
+  const cold = await world.serve('postgres', { PGCAST_STATS_INTERVAL: `${k_interval}ms` });
+  const live = await world.client({ role: 'service_role' }).watch(`stats:${campaign}`).joined();
+  for (const [duration, seconds] of [['300000 years', 9467280000000], ['-178000000 years', -5617252800000000], ['2562047788:00:54', 9223372036854], ['-1 mons +2 days -00:00:03.5', -2419203.5]]) {
+    await world.query('INSERT INTO call_info (call_id, session_id, duration) VALUES ($1, $2, $3)', [fresh('call'), session, duration]);
+    await shows(live, ({ calls }) => calls.total === 1 && calls.seconds === seconds);
+    await cold.kill();
+    await cold.run();
+    const client = world.client({ role: 'service_role', daemon: cold });
+    const late = await client.watch(`stats:${campaign}`).joined();
+    await shows(late, ({ calls }) => calls.seconds === seconds);
+    client.close();
+    const answer = await fetch(`${cold.url}/api/v1/campaigns`, { headers: { apikey: mint({ role: 'service_role' }) } });
+    const shown = (await answer.json()).campaigns.find((one) => one.campaign === campaign);
+    assert.equal(shown.stats.calls.seconds, seconds);
+    await world.query('DELETE FROM call_info WHERE session_id = $1', [session]);
+    await shows(live, ({ calls }) => calls.total === 0);
+  }
+});
+
+test('WhoJoinsAQuietCampaign_GetsTheCursorOfNow', async () => {
+  const campaign = await add_campaign(world);
+  const service = () => world.client({ role: 'service_role' });
+  const first = await service().watch(`stats:${campaign}`).joined();
+  await shows(first, () => true);
+  await world.query('UPDATE campaign_info SET job_info = $2 WHERE campaign = $1', [campaign, 'Another']); // changes no number
+  const follower = await service().watch(`campaign:${campaign}`).joined();
+  await until(() => follower.snapshots.length > 0, 'the change is relayed');
+  await sleep(2 * k_interval);
+  const late = await service().watch(`stats:${campaign}`).joined();
+  await shows(late, () => true);
+  assert.equal(stats_of(first).length, 1, 'who has had the numbers is not told them again');
+  const resumed = await service().watch(`campaign:${campaign}`, { broadcast: { resume: newest(late).cursor } }).joined();
+  await add_session(world, { campaign });
+  await until(() => resumed.events.length > 0, 'the event after it');
+  assert.equal(resumed.events[0].table, 'session_info', 'what was before the cursor is not told again');
+});
