@@ -22,7 +22,7 @@ asio::awaitable<result<ticker_answers>> ticker_reader::read(std::string campaign
   auto leased = co_await pool_.acquire();
   if (!leased) co_return leased.error();
   auto begin = begin_read();
-  if (q.is_of_all) begin.push_back(find_numbers_indexes());
+  if (q.is_of_all) begin.push_back(choose_numbers_plan());
   auto begun = co_await leased->pg().run(std::move(begin), k_answer_timeout);
   if (!begun) co_return begun.error();
   auto at = place_of_read(*begun, *leased->history());

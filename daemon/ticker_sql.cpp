@@ -135,18 +135,24 @@ void read_sums(const pg_rows& rows, int row, row_sums& into) {
 
 const std::array<message_side_rows, 3>& message_sides() { return k_sides; }
 
-pg_statement find_numbers_indexes() {
+pg_statement choose_numbers_plan() {
   std::string names = "{";
   for (const auto& s : k_sides) append_element(names, s.index);
   return {R"(
-    SELECT (SELECT count(*) = 3 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-            WHERE i.indrelid = to_regclass('public.chat_history') AND i.indisvalid
-              AND x.relname = ANY ($1::text[]))
+    SELECT by_index,
+      set_config('jit', CASE WHEN by_index THEN 'off' ELSE current_setting('jit') END, true),
+      set_config('enable_bitmapscan', CASE WHEN by_index THEN 'off'
+                 ELSE current_setting('enable_bitmapscan') END, true)
+    FROM (SELECT
+      (SELECT count(*) = 3 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+       WHERE i.indrelid = to_regclass('public.chat_history') AND i.indisvalid
+         AND x.relname = ANY ($1::text[]))
       AND (SELECT count(DISTINCT i.indrelid) = 2 FROM pg_index i
            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
            WHERE i.indrelid IN (to_regclass('public.call_info'),
                                 to_regclass('public.session_objective_events'))
-             AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'session_id'))",
+             AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'session_id')
+      AS by_index) AS found)",
           {names + '}'}};
 }
 

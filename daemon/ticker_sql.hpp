@@ -20,8 +20,10 @@ enum class numbers_plan {
   by_scan    ///< all tables once, however they are indexed
 };
 
-/// One row, one column: whether by_index would find the indexes it needs. Cheap, catalogs only.
-pg_statement find_numbers_indexes();
+/// One row; its first column: whether by_index would find the indexes it needs. Cheap, catalogs
+/// only. If so it also sets the transaction up for many small look-ups: a new backend takes 100 ms
+/// to get its compiler (jit) ready, and a bitmap for five rows costs twice what an index scan does.
+pg_statement choose_numbers_plan();
 
 /// All sessions of a campaign, at most `limit`: a row each, for session_answer().
 pg_statement campaign_numbers(const role_policies& tables, const std::string& campaign,
