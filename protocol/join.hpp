@@ -17,6 +17,7 @@ struct join_request {
     unsigned messages = 1'000;
     unsigned calls = 200;
     unsigned sessions = 1'000;
+    bool operator==(const snapshot_sizes&) const = default;
   };
 
   std::string access_token;  ///< "" when absent or a key ("sb_...")
