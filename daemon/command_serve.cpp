@@ -55,6 +55,8 @@ class daemon_process : public event_sink {
  public:
   explicit daemon_process(const config& c)
       : config_(c),
+        census_({c.limits.address_connections, c.limits.user_connections}),
+        proxies_(c.trusted_proxies),
         clients_(context_.get_executor()),
         admin_(context_.get_executor()),
         reader_(context_.get_executor(), c, *this, recruiting_description()),
@@ -70,7 +72,7 @@ class daemon_process : public event_sink {
         [this](const std::string& client_id) -> shard& {
           return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
         },
-        held_, keys_};
+        held_, keys_, census_, proxies_};
     for (unsigned i = 0; i < c.threads; ++i) {
       shards_.push_back(std::make_unique<shard>(c, recruiting_description(), others));
     }
@@ -302,6 +304,8 @@ class daemon_process : public event_sink {
   const config& config_;
   asio::io_context context_{1};
   hold_up held_;
+  census census_;
+  trusted_networks proxies_;
   std::vector<std::unique_ptr<shard>> shards_;
   listener clients_;
   listener admin_;

@@ -20,6 +20,8 @@ enum class log_format { automatic, text, json, journald };
 /// Every limit of the daemon (docs/config.md); bytes, counts or durations as the name says.
 struct limit_config {
   std::size_t connections = 100'000;
+  std::size_t address_connections = 10'000;  ///< of one address; loopback is not counted
+  std::size_t user_connections = 1'000;      ///< of one user
   std::size_t header_bytes = 32'768;
   std::size_t message_bytes = 5'000'000;
   std::size_t payload_bytes = 3'000'000;  ///< of a broadcast
@@ -27,6 +29,8 @@ struct limit_config {
   unsigned batch_messages = 10'000;       ///< of one HTTP broadcast
   unsigned fragments = 1'024;
   unsigned channels = 100;                ///< a client
+  unsigned join_rate = 100;               ///< joins a client and second
+  unsigned message_rate = 500;            ///< messages of any kind a client and second
   std::size_t queue_bytes = 1'048'576;    ///< a client
   std::size_t queues_bytes = 67'108'864;  ///< all clients; the reader pauses above
   std::chrono::milliseconds handshake{10'000};

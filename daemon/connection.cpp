@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t k_pieces_a_send = 32;
 constexpr unsigned k_running_joins = 16;
 constexpr auto k_last_words = 5s;
+constexpr std::string_view k_role_without_rates = "service_role";
 
 }  // namespace
 
@@ -45,7 +46,20 @@ void connection::start(std::string early) {
 /// waits for it is bounded.
 bool connection::must_pause_input() const {
   return queue_.bytes() > services_.settings.limits.queue_bytes ||
-         *running_joins_ >= k_running_joins || is_key_wanted_;
+         *running_joins_ >= k_running_joins || is_key_wanted_ || is_over_rate();
+}
+
+bool connection::has_rates() const {
+  return services_.settings.mode != auth_mode::off && who_.role != k_role_without_rates;
+}
+
+/// Who says more than it may is not refused, but read later: nothing of it is lost, and nobody else
+/// feels it.
+bool connection::is_over_rate() const {
+  const auto& limits = services_.settings.limits;
+  const auto now = clock::now();
+  return has_rates() && !(message_pace_.has(now, limits.message_rate) &&
+                          join_pace_.has(now, limits.join_rate));
 }
 
 void connection::wait_for_input() {
@@ -86,13 +100,24 @@ void connection::take_in(std::span<char> bytes) {
     const auto s = parser_.next(bytes, limits);
     if (s.what == frame_parser::step::kind::need_more) return;
     if (s.what == frame_parser::step::kind::violation) return close(s.close_code, s.reason);
+    if (has_rates()) message_pace_.take(clock::now(), services_.settings.limits.message_rate);
     on_message(s);
     if (must_pause_input()) {
+      if (is_over_rate()) note_pause();
       is_input_paused_ = true;
       unread_.assign(bytes.begin(), bytes.end());
       return;
     }
   }
+}
+
+void connection::note_pause() {
+  metrics().input_pauses.add();
+  if (!services_.log_pace.take(clock::now(), 1)) return;
+  spdlog::info(
+      "a client of role {} says more than limits.message_rate or limits.join_rate allow: it is "
+      "read later",
+      who_.role);
 }
 
 void connection::on_message(const frame_parser::step& s) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/census.hpp"
 #include "daemon/channel.hpp"
 #include "daemon/client_socket.hpp"
 #include "daemon/shard_services.hpp"
@@ -31,6 +32,8 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
              std::string client_id);
   ~connection() override;
 
+  /// It counts among the clients of its address and user as long as it lives.
+  void take(census::seat seat) { seat_ = std::move(seat); }
   /// `early` are bytes that came behind the upgrade request.
   void start(std::string early);
   /// Sends what waits. Called once a turn for every dirty connection.
@@ -94,6 +97,9 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   void wait_for_input();
   void resume_input();
   bool must_pause_input() const;
+  bool has_rates() const;
+  bool is_over_rate() const;
+  void note_pause();
   void on_readable();
   void on_message(const frame_parser::step& s);
   void on_client_message(const client_message& m);
@@ -139,7 +145,10 @@ class connection : public channel_owner, public std::enable_shared_from_this<con
   bool is_key_wanted_ = false;    ///< the key of a token is looked for
   std::uint32_t next_feed_ = 1;
   claims who_;
+  census::seat seat_;
   allowance presence_pace_;
+  allowance message_pace_;
+  allowance join_pace_;
   frame_parser parser_;
   outbound_queue queue_;
   std::size_t counted_bytes_ = 0;

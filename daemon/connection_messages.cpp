@@ -83,6 +83,7 @@ void connection::on_channel_message(channel& c, const client_message& m) {
 
 void connection::on_join(const client_message& m) {
   if (!m.topic.starts_with(k_topic_prefix)) return reply_error(m, unmatched_topic());
+  if (has_rates()) join_pace_.take(clock::now(), services_.settings.limits.join_rate);
   auto request = parse_join(m.payload);
   if (!request) request = join_request{};
   if (waits_for_key(request->access_token, m)) return;

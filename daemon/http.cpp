@@ -83,7 +83,34 @@ asio::awaitable<void> refuse(http_exchange& client, refused_request why) {
   co_await client.write(std::move(reply));
 }
 
-asio::awaitable<void> upgrade(http_exchange& client, upgrade_request checked,
+/// A seat among the clients of its address and of its user, if there is one.
+boost::system::result<census::seat, refused_request> find_seat(shard_services& services,
+                                                               const http_exchange& client,
+                                                               const claims& who) {
+  const auto& settings = services.settings;
+  std::string address;
+  if (const auto peer = client.peer()) {
+    const auto forwarded = client.request()["X-Forwarded-For"];
+    address = counted_address(
+        client_address(*peer, {forwarded.data(), forwarded.size()}, services.proxies));
+  }
+  const bool is_counted_user =
+      settings.mode != auth_mode::off && !who.sub.empty() && who.role != "service_role";
+  census::seat seat;
+  switch (services.clients.admit(address, is_counted_user ? who.role + ' ' + who.sub : "", seat)) {
+    case census::verdict::address_is_full:
+      return refused_request{refusal::address, http::status::too_many_requests,
+                             "Too many connections from this address", errc::too_many_connections};
+    case census::verdict::user_is_full:
+      return refused_request{refusal::user, http::status::too_many_requests,
+                             "Too many connections of this user", errc::too_many_connections};
+    case census::verdict::admitted:
+      break;
+  }
+  return seat;
+}
+
+asio::awaitable<void> upgrade(http_exchange& client, upgrade_request checked, census::seat seat,
                               const std::function<void(upgraded_client)>& adopt) {
   std::string switching =
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -92,7 +119,7 @@ asio::awaitable<void> upgrade(http_exchange& client, upgrade_request checked,
   co_await client.write_text(std::move(switching));
   if (!client.goes_on()) co_return;
   std::string early = client.early_bytes();
-  adopt({client.take_socket(), std::move(checked), std::move(early)});
+  adopt({client.take_socket(), std::move(checked), std::move(early), std::move(seat)});
 }
 
 /// Hands the socket over, or answers why not.
@@ -107,10 +134,16 @@ asio::awaitable<void> stream_events(shard_services& services, http_exchange& cli
     co_await find_key(services, r, *opened);
     auto checked = check_events(r, *opened, settings, now);
     if (checked) {
-      event_stream::refusal_writer refuse = [r](const error& e) { return events_refusal(r, e); };
-      adopt({client.take_socket(), *std::move(checked), std::move(refuse)});
-      client.stop();
-      co_return;
+      auto seat = find_seat(services, client, checked->who);
+      if (seat) {
+        event_stream::refusal_writer refuse = [r](const error& e) { return events_refusal(r, e); };
+        adopt(
+            {client.take_socket(), *std::move(checked), std::move(refuse), *std::move(seat)});
+        client.stop();
+        co_return;
+      }
+      metrics().handshakes_refused[seat.error().why].add();
+      checked = problem_of(seat.error());
     }
     opened = checked.error();
   }
@@ -146,11 +179,16 @@ asio::awaitable<void> serve_http(shard_services& services, client_socket::stream
     if (!has_small_body) co_return;
     if (is_websocket_path(target->path)) {
       auto checked = check_upgrade(request, *target, settings, std::chrono::system_clock::now());
-      if (checked) {
-        co_await upgrade(client, *std::move(checked), next.upgraded);
-      } else {
+      if (!checked) {
         co_await refuse(client, checked.error());
+        co_return;
       }
+      auto seat = find_seat(services, client, checked->who);
+      if (!seat) {
+        co_await refuse(client, seat.error());
+        co_return;
+      }
+      co_await upgrade(client, *std::move(checked), *std::move(seat), next.upgraded);
       co_return;
     }
     if (is_events_path(*target) && request.method() == http::verb::get) {

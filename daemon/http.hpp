@@ -17,6 +17,7 @@ struct upgraded_client {
   client_socket::stream socket;
   upgrade_request upgrade;
   std::string early;  ///< bytes that came behind the request
+  census::seat seat;
 };
 
 /// A socket that has become a client of server-sent events.
@@ -24,6 +25,7 @@ struct stream_client {
   client_socket::stream socket;
   event_stream_request request;
   event_stream::refusal_writer refuse;
+  census::seat seat;
 };
 
 /// Who goes on with a socket that HTTP is done with.

@@ -129,6 +129,10 @@ api_result<event_stream_request> check_events(const http_request& r, const reque
   return event_stream_request{*std::move(who), *std::move(topics), options_of(r, t)};
 }
 
+api_problem problem_of(const refused_request& e) {
+  return {static_cast<unsigned>(e.status), text_code(e.code), e.sentence, hint_of(e.code)};
+}
+
 std::string events_head() {
   return "HTTP/1.1 200 OK\r\nServer: pgcast\r\nContent-Type: text/event-stream\r\n"
          "Cache-Control: no-store\r\nConnection: close\r\nX-Accel-Buffering: no\r\n"

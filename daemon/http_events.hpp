@@ -23,6 +23,9 @@ std::string make_ticket(std::string_view token, const config& c, wall_time now);
 api_result<event_stream_request> check_events(const http_request& r, const request_target& t,
                                               const config& c, wall_time now);
 
+/// The same for what is refused before that.
+api_problem problem_of(const refused_request& e);
+
 /// The header of the answer, and the first lines behind it.
 std::string events_head();
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/client_address.hpp"
 #include "daemon/client_socket.hpp"
 #include "daemon/handshake.hpp"
 #include "protocol/api_request.hpp"
@@ -63,6 +64,8 @@ class http_exchange {
   /// Its socket is somebody else's now.
   void stop() { is_last_ = true; }
   std::string early_bytes() const;
+  /// nullopt: it came by a Unix socket.
+  std::optional<boost::asio::ip::address> peer() const { return peer_of(socket_); }
 
  private:
   boost::asio::awaitable<bool> in_time(boost::asio::awaitable<void> operation);

@@ -50,7 +50,8 @@ metric family(std::string_view name, std::string_view help, std::string_view lab
 
 // In the order of the enumerations.
 constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", "path",    "origin",
-                                           "host",      "token",     "full",    "draining"};
+                                           "host",      "token",     "full",    "address", "user",
+                                           "draining"};
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_sources[] = {"client", "http"};
 constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};
@@ -82,6 +83,9 @@ const std::vector<metric>& all_metrics() {
             &set::messages_received),
       count("pgcast_messages_malformed_total", "Messages of clients that could not be read.",
             &set::messages_malformed),
+      count("pgcast_input_pauses_total",
+            "Times that a client was read later, for limits.message_rate or limits.join_rate.",
+            &set::input_pauses),
       count("pgcast_events_read_total", "Events read from the outbox.", &set::events_read),
       count("pgcast_events_delivered_total", "Events queued for a client, once for each.",
             &set::events_delivered),

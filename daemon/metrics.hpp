@@ -48,7 +48,7 @@ class alignas(64) duration_gauge {
 };
 
 // Label values. The names that operators see stand in metrics.cpp, in the same order.
-enum class refusal { malformed, too_large, timeout, path, origin, host, token, full, draining };
+enum class refusal { malformed, too_large, timeout, path, origin, host, token, full, address, user, draining };
 enum class join_outcome { ok, unauthorized, malformed, limit, unavailable };
 enum class broadcast_source { client, http };
 enum class drop_reason { unauthorized, too_large, unavailable, slow_client };
@@ -77,13 +77,14 @@ class counter_family {
 struct metric_set {
   gauge connections;
   counter connections_accepted;
-  counter_family<refusal, 9> handshakes_refused;
+  counter_family<refusal, 11> handshakes_refused;
   gauge channels;
   counter_family<join_outcome, 5> joins;
   gauge token_keys;
   counter_family<load_outcome, 2> key_loads;
   counter messages_received;
   counter messages_malformed;
+  counter input_pauses;
   counter events_read;
   counter events_delivered;
   counter frames_sent_bytes;

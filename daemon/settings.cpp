@@ -270,6 +270,16 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(count(
       {"limits.connections", "", "clients at the same time"}, 1, 10'000'000,
       [](auto& c) -> auto& { return c.limits.connections; }));
+  all.push_back(count(
+      {"limits.address_connections", "",
+       "clients of one address (of IPv6 one /64) at the same time; loopback is not counted, and "
+       "behind a proxy it takes server.trusted_proxies"},
+      1, 10'000'000, [](auto& c) -> auto& { return c.limits.address_connections; }));
+  all.push_back(count(
+      {"limits.user_connections", "",
+       "clients of one user (role and `sub` of the token) at the same time; service_role is not "
+       "counted"},
+      1, 10'000'000, [](auto& c) -> auto& { return c.limits.user_connections; }));
   all.push_back(size(
       {"limits.header_bytes", "", "request line and headers of a handshake"}, 1'024, 1 << 20,
       [](auto& c) -> auto& { return c.limits.header_bytes; }));
@@ -291,6 +301,16 @@ void add_limits(std::vector<setting>& all) {
   all.push_back(count(
       {"limits.channels", "", "joined channels of a client"}, 1, 100'000,
       [](auto& c) -> auto& { return c.limits.channels; }));
+  all.push_back(count(
+      {"limits.join_rate", "",
+       "joins a client and second, and as many at once; who sends more is read later. Not of "
+       "service_role"},
+      1, 1'000'000, [](auto& c) -> auto& { return c.limits.join_rate; }));
+  all.push_back(count(
+      {"limits.message_rate", "",
+       "messages of any kind a client and second, and as many at once; who sends more is read "
+       "later. Not of service_role"},
+      1, 1'000'000, [](auto& c) -> auto& { return c.limits.message_rate; }));
   all.push_back(size(
       {"limits.queue_bytes", "", "what may wait for one client"}, 16 << 10, 1 << 30,
       [](auto& c) -> auto& { return c.limits.queue_bytes; }));

@@ -97,7 +97,10 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 {},
                 0,
                 std::vector<char>(k_receive_bytes),
-                unique_refs{random_seed()}},
+                unique_refs{random_seed()},
+                others_.clients,
+                others_.proxies,
+                {}},
       chunks_(context_.get_executor(), 64) {
   services_.flush_soon = [this] { asio::post(context_, [this] { flush(); }); };
 }
@@ -151,17 +154,20 @@ asio::awaitable<void> shard::serve(int descriptor, int family) {
     const int freed = client.socket.release(failed);
     if (failed) return;
     others_.home_of(client.upgrade.client_id)
-        .welcome(freed, family, std::move(client.upgrade), std::move(client.early));
+        .welcome(freed, family, std::move(client.upgrade), std::move(client.early),
+                 std::move(client.seat));
   };
   next.streaming = [this](stream_client client) { start_stream(std::move(client)); };
   co_await serve_http(services_, std::move(socket), std::move(next));
 }
 
-void shard::welcome(int descriptor, int family, upgrade_request upgrade, std::string early) {
+void shard::welcome(int descriptor, int family, upgrade_request upgrade, std::string early,
+                    census::seat seat) {
   asio::post(context_, [this, descriptor, family, upgrade = std::move(upgrade),
-                        early = std::move(early)]() mutable {
+                        early = std::move(early), seat = std::move(seat)]() mutable {
     auto socket = open_stream(descriptor, family);
-    if (socket.is_open()) start_client({std::move(socket), std::move(upgrade), std::move(early)});
+    if (!socket.is_open()) return;
+    start_client({std::move(socket), std::move(upgrade), std::move(early), std::move(seat)});
   });
 }
 
@@ -169,6 +175,7 @@ void shard::start_client(upgraded_client client) {
   auto& u = client.upgrade;
   const auto c = std::make_shared<connection>(services_, client_socket{std::move(client.socket)},
                                               u.version, std::move(u.who), std::move(u.client_id));
+  c->take(std::move(client.seat));
   keep(c);
   c->start(std::move(client.early));
 }
@@ -177,6 +184,7 @@ void shard::start_stream(stream_client client) {
   const auto c =
       std::make_shared<event_stream>(services_, client_socket{std::move(client.socket)},
                                      client.request.who, events_head(), std::move(client.refuse));
+  c->take(std::move(client.seat));
   keep(c);
   c->start("");
   c->open(std::move(client.request));

@@ -29,6 +29,8 @@ class shard {
     std::function<shard&(const std::string& client_id)> home_of;
     const hold_up& held;
     key_source& keys;
+    census& clients;
+    const trusted_networks& proxies;
   };
   shard(const config& c, const relay_description& description, siblings others);
   ~shard();
@@ -40,7 +42,8 @@ class shard {
   /// A new client of the public listener.
   void adopt(int descriptor, int family);
   /// A client after its upgrade, from another shard.
-  void welcome(int descriptor, int family, upgrade_request upgrade, std::string early);
+  void welcome(int descriptor, int family, upgrade_request upgrade, std::string early,
+               census::seat seat);
   void deliver(std::shared_ptr<const event_chunk> chunk);
   void broadcast(std::shared_ptr<const client_broadcast> b);
   void announce(std::shared_ptr<const presence_change> change);

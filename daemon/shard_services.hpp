@@ -2,7 +2,9 @@
 
 #include "daemon/api_reader.hpp"
 #include "daemon/authorizer.hpp"
+#include "daemon/census.hpp"
 #include "daemon/channel_policy.hpp"
+#include "daemon/client_address.hpp"
 #include "daemon/config.hpp"
 #include "daemon/hub.hpp"
 #include "daemon/key_source.hpp"
@@ -12,6 +14,7 @@
 #include "daemon/snapshot.hpp"
 #include "daemon/stats_policy.hpp"
 #include "daemon/ticker_board.hpp"
+#include "protocol/allowance.hpp"
 #include "protocol/held_places.hpp"
 #include "protocol/presence_message.hpp"
 
@@ -95,6 +98,11 @@ struct shard_services {
   std::vector<char> receive_buffer;
   /// Names of presences, unlike those of other shards and daemons.
   unique_refs refs;
+  /// Of all shards together.
+  census& clients;
+  const trusted_networks& proxies;
+  /// For log lines that clients could cause without end.
+  allowance log_pace;
 };
 
 }  // namespace pgcast

@@ -70,6 +70,8 @@ std::string_view text_code(errc code) {
       return "origin_refused";
     case errc::campaign_too_large:
       return "campaign_too_large";
+    case errc::too_many_connections:
+      return "too_many_connections";
     case errc::host_refused:
       return "host_refused";
     case errc::row_malformed:

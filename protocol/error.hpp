@@ -47,6 +47,7 @@ enum class errc {
   origin_refused = 46,
   host_refused = 47,
   campaign_too_large = 48,
+  too_many_connections = 49,
   // rows
   row_malformed = 50,
   // configuration and set-up

@@ -92,6 +92,8 @@ std::string_view hint_of(errc code) {
       return "leave some channels, or raise limits.channels";
     case errc::campaign_too_large:
       return "raise limits.ticker_sessions, or split the campaign";
+    case errc::too_many_connections:
+      return "close others first, or raise limits.address_connections or limits.user_connections";
     case errc::source_unavailable:
     case errc::subscribe_timeout:
       return "try again in a moment: supabase-js does by itself";

@@ -14,7 +14,7 @@ const floors = [
   /* 0  what is true */ [['protocol/*']],
   /* 1  surroundings */ [['config', 'config_text', 'settings'], ['metrics'], ['systemd'],
     ['event_sink'], ['with_timeout'], ['embedded'], ['asio'], ['url'], ['sql_text'], ['random_uuid']],
-  /* 1 */ [['log'], ['handshake'], ['pg_options'], ['key_document']],
+  /* 1 */ [['census'], ['client_address'], ['log'], ['handshake'], ['pg_options'], ['key_document']],
   /* 2  one descriptor each */ [['key_source'], ['pg_connection', 'pg_connection_queries'], ['pg_session'], ['client_socket'],
     ['websocket_client']],
   /* 2 */ [['source_session', 'pooling']],
