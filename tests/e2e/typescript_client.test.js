@@ -20,8 +20,8 @@ before(async () => {
 
 /** The app's client and pgcast on it. */
 function app(options) {
-  const { supabase, cut } = world.client({ quick: true, ...options });
-  return { supabase, pgcast: client.createPgcast(supabase), cut };
+  const own = world.client({ quick: true, ...options });
+  return { supabase: own.supabase, pgcast: client.createPgcast(own.supabase), cut: () => own.cut() };
 }
 
 /** Watches and records: {watch, log, snapshots, events, statuses, errors, notices}. */
@@ -97,10 +97,12 @@ describe('questions', () => {
     const elsewhere = client.createPgcast(world.client().supabase, { url: 'http://127.0.0.1:1' });
     const page = client.createPgcast(world.client().supabase, { fetch: async () => new Response('<html>', { status: 502 }) });
     const gone = AbortSignal.abort();
+    const no_token = app({ access_token: () => Promise.reject(new Error('signed out')) }).pgcast;
     const cases = [
       [() => pgcast.getSessionDetails('not-there'), 'not_found', 404], [() => nobody.getCampaigns(), 'unauthorized', 401],
       [() => pgcast.getCallRecords(session, { limit: 0 }), 'limit_invalid', 400], [() => elsewhere.getCampaigns(), 'unreachable', 0],
       [() => page.getCampaigns(), 'unreachable', 502], [() => pgcast.getCampaigns({ signal: gone }), 'aborted', 0],
+      [() => no_token.getCampaigns(), 'token_failed', 0],
     ];
     for (const [ask, code, status] of cases) {
       await assert.rejects(ask, (error) => {
@@ -274,6 +276,36 @@ describe('watches', () => {
     await seen.status('live');
   });
 
+  test('Watch_ConnectionThatCannotBeOpened_IsToldWhy', async () => {
+    const { session } = await candidate();
+    const closed = app({ daemon: { url: 'http://127.0.0.1:1' } }).pgcast;
+    const cases = [[app({ token: mint({}, 'another-secret-of-at-least-thirty-two-bytes') }).pgcast, 'unauthorized'], [closed, 'unreachable']];
+    for (const [pgcast, code] of cases) {
+      const seen = record(pgcast, 'watchSession', session);
+      const error = await seen.error();
+      assert.equal(error.code, code);
+      assert.ok(error.hint);
+      assert.equal(seen.watch.status, 'reconnecting');
+      seen.watch.close();
+    }
+  });
+
+  test('Watch_ClosedTwice_DisturbsNobodyElse', async () => {
+    const { session } = await candidate();
+    const { supabase, pgcast } = app();
+    const first = record(pgcast, 'watchSession', session);
+    await first.snapshot();
+    first.watch.close();
+    await until(() => supabase.getChannels().length === 0, 'the channel is left');
+    const second = record(pgcast, 'watchSession', session);
+    first.watch.close();
+    await second.snapshot();
+    const third = record(pgcast, 'watchSession', session);
+    const id = await say(world, session, 'one');
+    for (const seen of [second, third]) await seen.event(has_message(id));
+    assert.equal(supabase.getChannels().length, 1);
+  });
+
   test('Watch_TopicThatTheAppHasJoined_IsRefusedAtOnce', async () => {
     const { session } = await candidate();
     const { supabase, pgcast } = app();
@@ -324,6 +356,20 @@ describe('tokens', () => {
     assert.deepEqual(seen.errors, []);
   });
 
+  test('Watch_TokenThatHasEndedWhileAway_IsRenewedAtTheNextAttempt', { timeout: 60_000 }, async () => {
+    const session = await add_session(world, { id: `anna/${fresh('s')}` });
+    let ttl = 2;
+    const { pgcast, cut } = app({ role: 'anon', access_token: async () => mint({ role: 'authenticated', sub: 'anna', ttl }) });
+    const seen = record(pgcast, 'watchSession', session);
+    await seen.snapshot();
+    await until(() => seen.watch.status !== 'live', 'the token has ended', 20_000);
+    ttl = 3600;
+    cut();
+    const id = await say(world, session, 'meanwhile');
+    await seen.event(has_message(id));
+    assert.equal(seen.snapshots.length, 1);
+  });
+
   test('Watch_TokenThatExpires_IsRenewedInTimeAndNothingEnds', { timeout: 60_000 }, async () => {
     const session = await add_session(world, { id: `anna/${fresh('s')}` });
     let [ttl, asked] = [4, 0];
@@ -340,6 +386,31 @@ describe('tokens', () => {
     const id = await say(world, session, 'after the first token');
     await seen.event(has_message(id));
     assert.deepEqual(seen.statuses, ['connecting', 'live']);
+  });
+});
+
+describe('handlers', () => {
+  test('Handler_ThatThrows_IsToldToTheProcessAndNobodyMissesAnything', async () => {
+    const { session } = await candidate();
+    const { pgcast } = app();
+    const thrown = [];
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException').on('uncaughtException', (error) => thrown.push(error.message));
+    try {
+      const bad = pgcast.watchSession(session, { onSnapshot: () => {}, onEvent: () => {
+        throw new Error('of the app');
+      } });
+      const good = record(pgcast, 'watchSession', session);
+      await good.snapshot();
+      const ids = [await say(world, session, 'one'), await say(world, session, 'two')];
+      await good.event(has_message(ids[1]));
+      await until(() => thrown.length === 2, () => thrown.join());
+      assert.deepEqual(thrown, ['of the app', 'of the app']);
+      assert.equal(bad.state.messages.length, 2);
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const listener of listeners) process.on('uncaughtException', listener);
+    }
   });
 });
 

@@ -1,13 +1,13 @@
 // The types of pgcast-client are true: of the tables as a database has them, of what the topics carry,
 // and of states that grow by events. And they are strict.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, fresh_phone, say } from './fixture/rows.js';
-import { build, folder, load, tsc } from './fixture/typescript.js';
+import { build, folder, load, packed, tsc } from './fixture/typescript.js';
 import { read_message } from '../../daemon/console/message.js';
 
 const description = JSON.parse(readFileSync(path.join(folder, 'description.json'), 'utf8'));
@@ -192,7 +192,20 @@ describe('messages', () => {
   });
 });
 
-describe('types', () => {
+describe('the package', () => {
+  test('Pack_HoldsWhatIsBuiltFromTheSourcesAndNothingElse', { timeout: 60_000 }, async () => {
+    const built = readdirSync(path.join(folder, 'src')).map((name) => name.replace(/\.ts$/, ''))
+      .flatMap((name) => [`dist/${name}.js`, `dist/${name}.d.ts`]);
+    assert.deepEqual((await packed()).sort(), ['LICENSE', 'README.md', 'package.json', ...built].sort());
+  });
+
+  test('Import_NeedsNothingButReact', async () => {
+    const names = readdirSync(path.join(folder, 'dist')).filter((name) => name.endsWith('.js'))
+      .flatMap((name) => [...readFileSync(path.join(folder, 'dist', name), 'utf8').matchAll(/ from '([^.'][^']*)'/g)].map(([, from]) => `${name}: ${from}`));
+    assert.deepEqual(names.sort(), ['react.js: react', 'use_topic.js: react']);
+  });
+
+
   test('Types_Strict_TakeWhatIsRightAndRefuseWhatIsWrong', { timeout: 120_000 }, async () => {
     assert.equal(await tsc('-p', 'tsconfig.json'), '');
   });

@@ -6,6 +6,7 @@ export type ClientCode =
   | 'aborted'           // the caller's signal
   | 'join_failed'       // a join was refused for another reason than those below
   | 'token_invalid'     // the token of a join has ended, or is none for this daemon
+  | 'token_failed'      // the app's accessToken threw
   | 'topic_in_use'      // the topic is joined already, by the app or by a watch that cannot be shared
   | 'channel_removed'   // the app has removed the channel of a watch
   | 'slow_consumer';    // an iterator did not take what came
