@@ -88,10 +88,10 @@ function SessionList({ realtime, peeks, campaign, query, open_id }) {
     apply: (before, table, event) => apply_to_campaign(before, table, event, open.current),
   });
   useEffect(() => set((before) => mark_read(before, open_id)), [open_id]);
-  useMemo(() => {
+  useEffect(() => {
     peeks.found = (id, snapshot) => set((before) => peeked(before, id, snapshot));
+    return () => peeks.end();
   }, []);
-  useEffect(() => () => peeks.end(), []);
   const box = useRef(null);
   const place = useRef({ is_at_end: false, key: null, index: 0, past: 0 }).current;
   const now = use_now(30_000);

@@ -28,9 +28,12 @@ export function item_at(offsets, distance) {
 export function Windowed({ box, items, key_of, estimate, draw, place, keeps_place, on_scroll, margin = k_margin, ...rest }) {
   const list = useRef(null);
   const heights = useRef(new Map()).current;
-  const drawn = useRef([0, 0]);
+  const known_top = useRef(0);
+  const now = useRef({}).current;
   const [measured, set_measured] = useState(0);
   const [, redraw] = useState(0);
+  // The reader scrolls before the browser says so: never hold a place that he has left already.
+  if (box.current && list.current && box.current.scrollTop !== known_top.current) now.follow();
   const offsets = useMemo(() => {
     const all = new Float64Array(items.length + 1);
     items.forEach((item, index) => {
@@ -40,31 +43,36 @@ export function Windowed({ box, items, key_of, estimate, draw, place, keeps_plac
   }, [items, measured]);
 
   const [first, last] = range(box.current, offsets, seen_from(box.current, list.current, place, items, key_of, offsets), margin);
-  drawn.current = [first, last];
-  const now = useRef({});
-  now.current = { items, offsets, on_scroll };
+  Object.assign(now, {
+    on_scroll,
+    follow: () => {
+      known_top.current = box.current.scrollTop;
+      if (!keeps_place) return;
+      const top = known_top.current - list_top(box.current, list.current);
+      place.is_at_end = box.current.scrollHeight - known_top.current - box.current.clientHeight < k_near_end;
+      if (items.length === 0) return;
+      place.index = item_at(offsets, top);
+      place.key = key_of(items[place.index]);
+      place.past = top - offsets[place.index];
+    },
+    is_drawn: () => {
+      const top = box.current.scrollTop - list_top(box.current, list.current);
+      const bottom = top + box.current.clientHeight;
+      return (first === 0 || offsets[first] < top - margin / 2) && (last === items.length || offsets[last] > bottom + margin / 2);
+    },
+  });
 
   useLayoutEffect(() => {
     if (measure(list.current, items, first, heights, key_of)) set_measured((count) => count + 1);
     hold(box.current, list.current, place, items, first, key_of);
-    // What was drawn may end before the edge when the guess was far off: look again at the true place.
-    now.current.on_scroll?.(place, box.current.scrollTop);
+    known_top.current = box.current.scrollTop;
+    now.on_scroll?.(place, known_top.current);
   });
   useEffect(() => {
     const scroll = () => {
-      const { items: all, offsets: starts } = now.current;
-      const top = box.current.scrollTop - list_top(box.current, list.current);
-      const height = box.current.clientHeight;
-      place.is_at_end = keeps_place && box.current.scrollHeight - box.current.scrollTop - height < k_near_end;
-      if (keeps_place && all.length > 0) {
-        place.index = item_at(starts, top);
-        place.key = key_of(all[place.index]);
-        place.past = top - starts[place.index];
-      }
-      const [from, to] = drawn.current;
-      const is_inside = (from === 0 || starts[from] < top - margin / 2) && (to >= all.length || starts[to] > top + height + margin / 2);
-      if (!is_inside) redraw((count) => count + 1);
-      now.current.on_scroll?.(place, box.current.scrollTop);
+      now.follow();
+      if (!now.is_drawn()) redraw((count) => count + 1);
+      now.on_scroll?.(place, known_top.current);
     };
     let width = box.current.clientWidth;
     let frame = null;
