@@ -19,8 +19,11 @@ export function Messages({ state, zone, side, older }) {
   const [is_at_end, set_at_end] = useState(true);
   const items = use_items(state, zone, side);
   const news = use_news(items, is_at_end);
-  const on_scroll = ({ is_at_end: now_at_end }, top) => {
+  const [top_day, set_top_day] = useState(null);
+  const on_scroll = ({ is_at_end: now_at_end, index, key }, top) => {
     set_at_end(now_at_end);
+    const item = key === null ? null : items[index];
+    set_top_day(item && (index > 0 || !item.begins_day) ? item.day_time?.getTime() ?? null : null);
     if (top < k_near_start) older.load();
   };
   const to_end = () => {
@@ -35,6 +38,7 @@ export function Messages({ state, zone, side, older }) {
     <${Bubble} item=${item} zone=${zone} whole=${whole} />
   </li>`;
   return html`<div class="scroll" ref=${box} tabindex="0" role="region" aria-label="Messages">
+      ${top_day !== null && html`<div class="day now" aria-hidden="true"><span>${day_name(new Date(top_day), zone, now)}</span></div>`}
       <${Start} state=${state} older=${older} count=${items.length} side=${side} />
       <${Windowed} class="messages" box=${box} items=${items} key_of=${id_of} estimate=${estimate} draw=${draw}
         place=${place} keeps_place=${true} on_scroll=${on_scroll} />
@@ -78,17 +82,19 @@ function reading_of(row, live_time, zone) {
   return one;
 }
 
-/** What is to be drawn: {row, message, time, begins_day, goes_on}, oldest first. */
+/** What is to be drawn: {row, message, time, begins_day, day_time, goes_on}, oldest first. */
 function use_items(state, zone, side) {
   return useMemo(() => {
     const items = [];
     let day = null;
+    let day_time = null;
     let before = null;
     for (const row of state.messages) {
       const { message, time, day: own } = reading_of(row, state.times.get(row.id) ?? null, zone);
       if (side !== 'all' && message.side !== side) continue;
       const begins_day = own !== null && own !== day;
-      items.push({ row, message, time, begins_day, goes_on: !begins_day && before === message.side });
+      if (begins_day) day_time = time;
+      items.push({ row, message, time, begins_day, day_time, goes_on: !begins_day && before === message.side });
       if (begins_day) day = own;
       before = message.side;
     }
