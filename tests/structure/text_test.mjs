@@ -7,7 +7,7 @@ import path from 'node:path';
 import test from 'node:test';
 
 const root = process.env.PGCAST_SOURCE_DIR ?? path.resolve(import.meta.dirname ?? '.', '../..');
-const skipped = new Set(['.git', '.dev', '.cache', 'build', 'node_modules']);
+const skipped = new Set(['.git', '.dev', '.cache', 'build', 'dist', 'node_modules']);
 const binary = /\.(png|ico|woff2|gz|bin)$/;
 
 function walk(folder) {

@@ -1,0 +1,16 @@
+export { Pgcast, createPgcast } from './pgcast.js';
+export type { HistoryOptions, PageOptions, PgcastOptions } from './pgcast.js';
+export type { RequestOptions } from './api.js';
+export type { AnySupabaseClient } from './token.js';
+export { PgcastError } from './error.js';
+export type { ClientCode } from './error.js';
+export type { StatsOptions, StatsWatch, TopicKind, Watch, WatchItem, WatchOptions } from './watch.js';
+export type { SnapshotMeta, WatchStatus } from './topic.js';
+export { readMessage } from './message.js';
+export type { ChatMessage, Json, ReadMessage, SenderMessage, Side, TypedMessage } from './message.js';
+export { applyEvent } from './fold.js';
+export type { AnySnapshot } from './fold.js';
+export { chatEntry, timelineOf } from './timeline.js';
+export type { ChatEntry, TimelineEntry } from './timeline.js';
+export type * from './events.js';
+export * from './tables.js';
