@@ -64,8 +64,12 @@ export function last_activity({ row, last }) {
 /** The sessions whose id or number holds `text`, latest activity first. */
 export function listed(state, text) {
   const wanted = text.trim().toLowerCase();
+  // A number is found however it is spaced.
+  const digits = /^\+?[\d\s().\-/]{3,}$/.test(wanted) ? wanted.replace(/\D/g, '') : null;
+  const is_wanted = ({ row, phone }) => row.session_id.toLowerCase().includes(wanted)
+    || (phone !== null && (phone.includes(wanted) || (digits && phone.replace(/\D/g, '').includes(digits))));
   return [...state.sessions.values()]
-    .filter(({ row, phone }) => !wanted || `${row.session_id} ${phone ?? ''}`.toLowerCase().includes(wanted))
+    .filter((entry) => !wanted || is_wanted(entry))
     .map((entry) => ({ ...entry, at: last_activity(entry) }))
     .sort((a, b) => (b.at ?? 0) - (a.at ?? 0) || (a.row.session_id < b.row.session_id ? -1 : 1));
 }

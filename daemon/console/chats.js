@@ -24,16 +24,22 @@ export function Chats({ realtime, query, ask }) {
   const target = session !== null ? { session } : { phone };
   const topic = session !== null ? `session:${session}` : phone !== null ? `phone:${phone}` : null;
   const peeks = useMemo(() => new Peeks(realtime), []);
+  const [followed, set_followed] = useState({});  // the session that a number leads to
+  const open_id = session ?? (followed.topic === topic ? followed.session_id : null);
+  const on_snapshot = (snapshot) => {
+    set_followed({ topic, session_id: snapshot.session?.session_id ?? null });
+    peeks.tell(snapshot);
+  };
   const set_side = (side) => location.replace(link(query, { ...target, side }));
   return html`<main class="room chats" data-open=${topic ? 'conversation' : 'list'}>
     <section class="list" aria-label="Sessions">
       <${CampaignPicker} campaigns=${campaigns} campaign=${campaign} />
-      <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${session} />
+      <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${open_id} />
     </section>
     <section class="talk" aria-label="Conversation">
       ${topic
         ? html`<${Conversation} key=${topic} realtime=${realtime} ask=${ask} topic=${topic}
-            side=${query.get('side') ?? 'all'} set_side=${set_side} on_snapshot=${(snapshot) => peeks.tell(snapshot)}
+            side=${query.get('side') ?? 'all'} set_side=${set_side} on_snapshot=${on_snapshot}
             link=${(target) => link(query, target)} />`
         : html`<div class="blank"><${Icon} name="chat" size="40" /><p>Pick a session, or type a number.</p></div>`}
     </section>
