@@ -9,7 +9,7 @@ const k_ticks: Record<string, string> = { sent: '✓', delivered: '✓✓', read
 /** The conversation, with sides, days, times and ticks; it stays at its end while one is there. */
 export function WhatsAppChatView({ pgcast, session, zone }: { pgcast: Pgcast; session: string; zone: string }) {
   const chat = useChat(pgcast, { session })
-  const box = useRef<HTMLOListElement>(null)
+  const box = useRef<HTMLDivElement>(null)
   const isAtEnd = useRef(true)
   useLayoutEffect(() => {
     if (box.current && isAtEnd.current) box.current.scrollTop = box.current.scrollHeight
@@ -21,19 +21,21 @@ export function WhatsAppChatView({ pgcast, session, zone }: { pgcast: Pgcast; se
   let shownDay = ''
   return (
     <Panel title={chat.phoneNumber ?? session} className="chat" view={chat}>
-      <ol ref={box} onScroll={follow} tabIndex={0} role="log" aria-label="Messages">
-        {chat.messages.map((message) => {
-          const ownDay = message.timestamp ? day(message.timestamp, zone) : shownDay
-          const beginsDay = ownDay !== shownDay
-          shownDay = ownDay
-          return (
-            <Fragment key={message.id}>
-              {beginsDay && <li className="day"><span>{ownDay}</span></li>}
-              <Bubble message={message} zone={zone} />
-            </Fragment>
-          )
-        })}
-      </ol>
+      <div ref={box} onScroll={follow} tabIndex={0} role="log" aria-label="Messages">
+        <ol>
+          {chat.messages.map((message) => {
+            const ownDay = message.timestamp ? day(message.timestamp, zone) : shownDay
+            const beginsDay = ownDay !== shownDay
+            shownDay = ownDay
+            return (
+              <Fragment key={message.id}>
+                {beginsDay && <li className="day"><span>{ownDay}</span></li>}
+                <Bubble message={message} zone={zone} />
+              </Fragment>
+            )
+          })}
+        </ol>
+      </div>
     </Panel>
   )
 }
