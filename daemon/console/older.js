@@ -16,7 +16,7 @@ export function use_older(ask, state, set) {
   const [refused, set_refused] = useState(null);  // the generation that has no pages
   const [, set_tries] = useState(0);
   const is_possible = has_more && phone !== null && session !== null && refused !== generation && messages.length < k_kept_messages;
-  const pager = useRef({ next: null, generation: null, is_busy: false, not_before: 0 }).current;
+  const pager = useRef({ next: null, is_done: false, generation: null, is_busy: false, not_before: 0 }).current;
   const now = useRef({});
   now.current = { generation, is_possible };
   useEffect(() => () => {
@@ -25,7 +25,8 @@ export function use_older(ask, state, set) {
 
   const load = async () => {
     if (!is_possible || pager.is_busy || Date.now() < pager.not_before) return;
-    if (pager.generation !== generation) Object.assign(pager, { next: null, generation });
+    if (pager.generation !== generation) Object.assign(pager, { next: null, is_done: false, generation });
+    if (pager.is_done) return;
     pager.is_busy = true;
     set_loading(true);
     // The first pages hold what the snapshot brought: go on until something is new.
@@ -50,8 +51,8 @@ export function use_older(ask, state, set) {
         added = after.messages.length - before.messages.length;
         return after;
       });
-      pager.next = body.next;
-      if (added > 0 || body.next === null) break;
+      Object.assign(pager, { next: body.next, is_done: body.next === null });
+      if (added > 0 || pager.is_done) break;
     }
     pager.is_busy = false;
     set_loading(false);

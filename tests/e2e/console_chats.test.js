@@ -109,6 +109,11 @@ test('Chats_OlderMessages_ComeWithoutMovingWhatIsRead', async () => {
   assert.ok(Math.abs(after.y - before.y) <= 2, `${before.y} -> ${after.y}`);
   await scroll_to_the_beginning(page);
   await page.getByText('message 1', { exact: true }).waitFor();
+  const asked = pages.length;
+  assert.equal(new Set(pages).size, asked, 'no page is asked for twice');
+  await say(world, session, 'after all');
+  await page.getByRole('button', { name: '1 new message' }).waitFor();
+  assert.equal(pages.length, asked, 'behind the beginning nothing is asked for');
   assert.deepEqual(page.problems, []);
 });
 
