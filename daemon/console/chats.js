@@ -1,15 +1,17 @@
 // The room Chats: campaigns and sessions at the left, the conversation beside them.
 import { html, useState, useEffect, useRef, useMemo, Icon, Problem } from './ui.js';
-import { apply_to_campaign, campaign_of, empty_campaign, listed, mark_read } from './chat_state.js';
+import { apply_to_campaign, campaign_of, empty_campaign, listed, mark_read, peeked } from './chat_state.js';
 import { Conversation } from './conversation.js';
 import { use_channel, join_sentence } from './channel.js';
 import { preview, read_message } from './message.js';
 import { ago } from './time.js';
+import { Peeks } from './peek.js';
+import { Windowed } from './windowed.js';
 
-/** Where a conversation lives: keeps the campaign that is on show. */
+/** Where a conversation lives: keeps the campaign that is on show, and whose messages. */
 function link(query, target) {
   const next = new URLSearchParams();
-  if (query.get('campaign')) next.set('campaign', query.get('campaign'));
+  for (const key of ['campaign', 'side']) if (query.get(key)) next.set(key, query.get(key));
   for (const [key, value] of Object.entries(target)) next.set(key, value);
   return `#/chats?${next}`;
 }
@@ -19,15 +21,26 @@ export function Chats({ realtime, query, ask }) {
   const campaign = query.get('campaign') ?? campaigns.names[0] ?? null;
   const session = query.get('session');
   const phone = query.get('phone');
+  const target = session !== null ? { session } : { phone };
   const topic = session !== null ? `session:${session}` : phone !== null ? `phone:${phone}` : null;
+  const peeks = useMemo(() => new Peeks(realtime), []);
+  const [followed, set_followed] = useState({});  // the session that a number leads to
+  const open_id = session ?? (followed.topic === topic ? followed.session_id : null);
+  const on_snapshot = (snapshot) => {
+    set_followed({ topic, session_id: snapshot.session?.session_id ?? null });
+    peeks.tell(snapshot);
+  };
+  const set_side = (side) => location.replace(link(query, { ...target, side }));
   return html`<main class="room chats" data-open=${topic ? 'conversation' : 'list'}>
     <section class="list" aria-label="Sessions">
       <${CampaignPicker} campaigns=${campaigns} campaign=${campaign} />
-      <${SessionList} key=${campaign} realtime=${realtime} campaign=${campaign} query=${query} open_id=${session} />
+      <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${open_id} />
     </section>
     <section class="talk" aria-label="Conversation">
       ${topic
-        ? html`<${Conversation} key=${topic} realtime=${realtime} topic=${topic} link=${(target) => link(query, target)} />`
+        ? html`<${Conversation} key=${topic} realtime=${realtime} ask=${ask} topic=${topic}
+            side=${query.get('side') ?? 'all'} set_side=${set_side} on_snapshot=${on_snapshot}
+            link=${(target) => link(query, target)} />`
         : html`<div class="blank"><${Icon} name="chat" size="40" /><p>Pick a session, or type a number.</p></div>`}
     </section>
   </main>`;
@@ -71,7 +84,7 @@ function CampaignPicker({ campaigns, campaign }) {
   </div>`;
 }
 
-function SessionList({ realtime, campaign, query, open_id }) {
+function SessionList({ realtime, peeks, campaign, query, open_id }) {
   const [wanted, set_wanted] = useState('');
   const open = useRef(open_id);
   open.current = open_id;
@@ -81,21 +94,34 @@ function SessionList({ realtime, campaign, query, open_id }) {
     apply: (before, table, event) => apply_to_campaign(before, table, event, open.current),
   });
   useEffect(() => set((before) => mark_read(before, open_id)), [open_id]);
+  useEffect(() => {
+    peeks.found = (id, snapshot) => set((before) => peeked(before, id, snapshot));
+    return () => peeks.end();
+  }, []);
+  const box = useRef(null);
+  const place = useRef({ is_at_end: false, key: null, index: 0, past: 0 }).current;
   const now = use_now(30_000);
   const sessions = useMemo(() => listed(state, wanted), [state, wanted]);
   return html`
     <${Finder} wanted=${wanted} set_wanted=${set_wanted} link=${(target) => link(query, target)} />
     ${problem && html`<${Problem}>${join_sentence(problem, 'this campaign')}<//>`}
-    <ul class="sessions">
-      ${sessions.map((entry) => html`<${SessionEntry} key=${entry.row.session_id} entry=${entry} now=${now}
-        href=${link(query, { session: entry.row.session_id })} is_open=${entry.row.session_id === open_id} />`)}
-    </ul>
+    <div class="sessions" ref=${box}>
+      <${Windowed} box=${box} items=${sessions} key_of=${id_of} estimate=${() => 62} margin=${300} place=${place} keeps_place=${false}
+        draw=${(entry) => html`<${SessionEntry} key=${id_of(entry)} entry=${entry} now=${now} peeks=${peeks}
+          href=${link(query, { session: id_of(entry) })} is_open=${id_of(entry) === open_id} />`} />
+    </div>
     ${state.is_loaded && sessions.length === 0 && html`<p class="hint pad">
       ${wanted ? 'No session listed here matches.' : 'This campaign has no sessions yet.'}</p>`}
     ${state.has_more && html`<p class="hint pad">These are the newest 1,000 sessions. Type an id to open any other.</p>`}`;
 }
 
-function SessionEntry({ entry, now, href, is_open }) {
+const id_of = (entry) => entry.row.session_id;
+
+function SessionEntry({ entry, now, href, is_open, peeks }) {
+  useEffect(() => {
+    if (!entry.is_peeked) peeks.want(id_of(entry));
+    return () => peeks.forget(id_of(entry));
+  }, [id_of(entry)]);
   const { row, last, phone, unread, at } = entry;
   const side = last && read_message(last.message).side;
   const line = last
@@ -103,7 +129,8 @@ function SessionEntry({ entry, now, href, is_open }) {
     : row.last_action || row.action_status || row.session_status || '';
   return html`<li><a href=${href} aria-current=${is_open ? 'true' : null} class=${unread ? 'unread' : null}>
     <span class="who"><span class=${`life ${row.session_status === 'active' ? 'active' : ''}`}
-      title=${row.session_status ?? 'no status'}></span><bdi>${phone ?? row.session_id}</bdi></span>
+      title=${row.session_status ?? 'no status'}></span><bdi>${phone ?? row.session_id}</bdi>
+      ${phone && html`<bdi class="id">${row.session_id}</bdi>`}</span>
     <time>${at ? ago(at, now) : ''}</time>
     <span class="line" dir="auto">${line}</span>
     ${unread > 0 && html`<span class="count" aria-label=${`${unread} new`}>${unread > 99 ? '99+' : unread}</span>`}

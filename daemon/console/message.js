@@ -10,6 +10,15 @@ const k_sides = { user: 'user', human: 'user', agent: 'agent', ai: 'agent', assi
  * `name` is what the row calls the side. What is in neither dialect keeps its JSON as text (is_raw).
  */
 export function read_message(message) {
+  if (message === null || typeof message !== 'object') return read_anew(message);
+  // Once for each message: lists are drawn again and again, and a message may be a megabyte.
+  if (!readings.has(message)) readings.set(message, read_anew(message));
+  return readings.get(message);
+}
+
+const readings = new WeakMap();
+
+function read_anew(message) {
   if (message === null || typeof message !== 'object' || Array.isArray(message)) {
     return raw(typeof message === 'string' ? message : JSON.stringify(message), 'message');
   }

@@ -61,7 +61,8 @@ export class Realtime {
 
   /**
    * Follows a topic. `options` go into config.broadcast; handlers: snapshot(payload),
-   * event(name, payload), joined(), failed(reason). Returns the channel; leave() ends it.
+   * event(name, payload), joined(), failed(reason). Returns the channel; leave() ends it. With
+   * `is_aside` among them its snapshot is not news after an outage.
    */
   join(topic, options, handlers) {
     const channel = new Channel(this, topic, options, handlers);
@@ -190,6 +191,7 @@ class Channel {
   }
 
   leave() {
+    if (this.is_left) return;
     this.stop();
     if (this.realtime.channels.get(this.topic) === this) this.realtime.channels.delete(this.topic);
     if (this.realtime.is_open && this.join_ref) {
@@ -253,7 +255,7 @@ class Channel {
   happened(name, payload) {
     if (name === 'snapshot') {
       this.cursor = payload.cursor;
-      this.realtime.recovery?.loaded_anew();
+      if (!this.handlers.is_aside) this.realtime.recovery?.loaded_anew();
       return this.handlers.snapshot(payload);
     }
     if (!payload?.cursor) return; // typing and the like: not a row

@@ -14,7 +14,7 @@ reason() {
     libboost*) echo "sockets and HTTP" ;;
     libgtest-dev | libgmock-dev) echo "the unit tests" ;;
     postgresql*) echo "the private database" ;;
-    nodejs | npm | ca-certificates) echo "the tests with real clients" ;;
+    nodejs | npm | ca-certificates | curl) echo "the tests with real clients" ;;
     chromium) echo "the tests of the console" ;;
     pgbouncer) echo "the tests behind a pooler" ;;
     openssl) echo "the tests with TLS" ;;
@@ -62,6 +62,7 @@ wanted_packages() {
     command -v npm >/dev/null || echo npm
     [[ -r /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     command -v openssl >/dev/null || echo openssl
+    command -v curl >/dev/null || echo curl
     command -v chromium google-chrome >/dev/null || echo chromium
     [[ -x /usr/sbin/pgbouncer ]] || echo pgbouncer
     command -v systemd-analyze >/dev/null || echo systemd
