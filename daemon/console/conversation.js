@@ -40,8 +40,16 @@ function Heading({ state, typed, is_phone, zone, link }) {
           <a key=${id} href=${link({ session: id })}><bdi>${id}</bdi></a> `)}</span>`}
       </p>
     </div>
+    ${session && html`<p class="links">
+      <a href=${elsewhere('candidate', session)} title="Candidate"><${Icon} name="person" size="17" /><span>Candidate</span></a>
+      <a href=${elsewhere('calls', session)} title="Calls"><${Icon} name="phone" size="17" /><span>Calls</span></a></p>`}
     <${Objectives} objectives=${session?.objectives} />
   </header>`;
+}
+
+/** The same session in another room. */
+function elsewhere(room, { session_id, campaign }) {
+  return `#/${room}?${new URLSearchParams({ ...(campaign && { campaign }), session: session_id })}`;
 }
 
 /** How many objectives are met: JSON true, or an object whose value or met is true. */
@@ -112,7 +120,7 @@ function Bubble({ row, message, time, zone, goes_on }) {
 }
 
 /** Stays at the newest message while the reader is there; counts what came while he was not. */
-function use_sticky_end(messages) {
+export function use_sticky_end(messages) {
   const box = useRef(null);
   const end = useRef(null);
   const seen = useRef(messages.length);
