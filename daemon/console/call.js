@@ -30,15 +30,16 @@ export function CallLength({ row, at }) {
   return html`<span class="length" title="So far">${duration_words(since / 1000)}</span>`;
 }
 
-/** `is_compact`: within a timeline, where what is long stays shut. `children` are links. */
-export function CallCard({ row, at, zone, is_compact = false, children }) {
+/** `is_compact`: within a timeline, where what is long stays shut. `children` are further facts, `links` lead elsewhere. */
+export function CallCard({ row, at, zone, is_compact = false, links = null, children }) {
   const { call_id, batch_call_id, recording_url, transcript, analysis } = row;
   const has_more = transcript || analysis !== null;
   return html`<article class="call" data-call=${call_id} aria-label=${`Call ${call_id}`}>
     <header>
       <${Icon} name="phone" size="20" />
       <div>
-        <h2>${is_compact ? 'Call' : html`<bdi>${call_id}</bdi>`} <${CallStatus} status=${row.status} /></h2>
+        ${is_compact ? html`<h2>Call <${CallStatus} status=${row.status} /></h2>`
+          : html`<h1><bdi>${call_id}</bdi> <${CallStatus} status=${row.status} /></h1>`}
         <p class="facts">
           ${at ? html`<time datetime=${at.toISOString()} title=${long_time(at, zone)}>
             ${is_compact ? '' : `${day_name(at, zone, new Date())}, `}${clock(at, zone)}</time>` : html`<span>Not called yet</span>`}
@@ -48,6 +49,7 @@ export function CallCard({ row, at, zone, is_compact = false, children }) {
           ${children}
         </p>
       </div>
+      ${links && html`<p class="links">${links}</p>`}
     </header>
     ${recording_url && html`<${Recording} key=${recording_url} text=${recording_url} />`}
     ${analysis !== null && analysis !== undefined && html`<${Part} title="Analysis" is_shut=${is_compact}><${Tree} value=${analysis} /><//>`}

@@ -132,12 +132,14 @@ function OpenCall({ state, row, query }) {
   const session = state.sessions.get(row.session_id);
   const zone = zone_of(session);
   const campaign = session?.campaign ?? query.get('campaign');
-  const to = (room, key) => `#/${room}?${new URLSearchParams({ ...(campaign && { campaign }), [key]: row.session_id })}`;
+  const to = (room) => `#/${room}?${new URLSearchParams({ ...(campaign && { campaign }), session: row.session_id })}`;
+  const links = row.session_id !== null && html`
+    <a href=${to('candidate')} title="Candidate"><${Icon} name="person" size="16" /><span>Candidate</span></a>
+    <a href=${to('chats')} title="Conversation"><${Icon} name="chat" size="16" /><span>Conversation</span></a>`;
   return html`<div class="scroll open-call" tabindex="0" aria-label="The open call">
     <a class="back" href=${link(query, { call: null })} aria-label="Back to the calls"><${Icon} name="back" size="22" /></a>
-    <${CallCard} key=${row.call_id} row=${row} at=${called_at(state, row)} zone=${zone}>
+    <${CallCard} key=${row.call_id} row=${row} at=${called_at(state, row)} zone=${zone} links=${links}>
       ${row.session_id !== null && html`<span>Session <bdi>${row.session_id}</bdi></span>`}
       <span>Times in ${zone}</span>
-      ${row.session_id !== null && html`<a href=${to('candidate', 'session')}>Candidate</a> <a href=${to('chats', 'session')}>Conversation</a>`}
     <//></div>`;
 }

@@ -19,7 +19,7 @@ export function Candidate({ realtime, query }) {
   const finder = html`<${Finder} wanted=${wanted} set_wanted=${set_wanted} link=${link} />`;
   if (!topic) {
     return html`<main class="blank candidate-door"><${Icon} name="person" size="40" />
-      <h1>Whose story?</h1><p>Everything about one number on one timeline: messages, calls and what was learned.</p>${finder}</main>`;
+      <h1>Find a candidate</h1><p>Messages, calls and objectives of one number, on one timeline.</p>${finder}</main>`;
   }
   return html`<${One} key=${topic} realtime=${realtime} topic=${topic} finder=${finder} />`;
 }
