@@ -1,5 +1,5 @@
 // The room Candidate: all that happened with one person on one timeline, and who that is beside it.
-import { html, useState, useMemo, Icon, Problem } from './ui.js';
+import { html, useState, useEffect, useMemo, Icon, Problem } from './ui.js';
 import { apply_to_candidate, candidate_of, empty_candidate, timeline } from './candidate_state.js';
 import { TimelineEntry } from './candidate_entry.js';
 import { Profile } from './candidate_profile.js';
@@ -12,7 +12,7 @@ const k_shown_at_once = 300;
 
 const link = (target) => `#/candidate?${new URLSearchParams(target)}`;
 
-export function Candidate({ realtime, query }) {
+export function Candidate({ realtime, query, ask }) {
   const [session, phone] = [query.get('session'), query.get('phone')];
   const topic = session !== null ? `session:${session}` : phone !== null ? `phone:${phone}` : null;
   const [wanted, set_wanted] = useState('');
@@ -21,13 +21,14 @@ export function Candidate({ realtime, query }) {
     return html`<main class="blank candidate-door"><${Icon} name="person" size="40" />
       <h1>Find a candidate</h1><p>Messages, calls and objectives of one number, on one timeline.</p>${finder}</main>`;
   }
-  return html`<${One} key=${topic} realtime=${realtime} topic=${topic} finder=${finder} />`;
+  return html`<${One} key=${topic} realtime=${realtime} ask=${ask} topic=${topic} finder=${finder} />`;
 }
 
-function One({ realtime, topic, finder }) {
-  const { state, problem } = use_channel(realtime, topic, { messages: 1000, calls: 200 }, {
+function One({ realtime, ask, topic, finder }) {
+  const { state, problem, set } = use_channel(realtime, topic, { messages: 1000, calls: 200 }, {
     empty: empty_candidate, of_snapshot: candidate_of, apply: apply_to_candidate,
   });
+  use_campaign_of(state, set, ask);
   const now = use_now(30_000);
   const zone = is_zone(state.session?.tz) ? state.session.tz : 'UTC';
   const is_phone = topic.startsWith('phone:');
@@ -42,6 +43,22 @@ function One({ realtime, topic, finder }) {
       ${!state.is_loaded && !problem && html`<p class="hint pad">Loading\u2026</p>`}
     </section>
   </main>`;
+}
+
+/** A session that moves tells its new campaign's name only: the row, with its objectives, is asked for. */
+function use_campaign_of({ session, campaign }, set, ask) {
+  const name = session?.campaign ?? null;
+  const is_known = name === null || campaign?.campaign === name;
+  useEffect(() => {
+    if (is_known) return undefined;
+    let is_stale = false;
+    ask(`api/v1/campaigns/${encodeURIComponent(name)}`).then(({ body }) => {
+      if (body && !is_stale) set((before) => ({ ...before, campaign: body.campaign }));
+    });
+    return () => {
+      is_stale = true;
+    };
+  }, [name, is_known]);
 }
 
 function Timeline({ state, zone, now }) {
@@ -63,7 +80,7 @@ function Timeline({ state, zone, now }) {
       ${first === 0 && (state.has_more || state.has_more_calls) && html`<p class="hint middle">
         These are the newest ${state.messages.length.toLocaleString()} messages and ${state.calls.size.toLocaleString()} calls.</p>`}
       ${entries.length === 0 && html`<div class="blank"><p>Nothing has happened yet.<br />Messages and calls appear here as they come.</p></div>`}
-      <ol class="messages timeline" role="log" aria-live="polite">${rows}</ol>
+      <div class="messages" role="log" aria-live="polite"><ol class="timeline">${rows}</ol></div>
       <div ref=${end}></div>
     </div>
     ${!is_at_end && html`<button class="to-end" onClick=${to_end}>${missed > 0 ? `${missed} new` : 'Newest'} <${Icon} name="down" size="16" /></button>`}`;

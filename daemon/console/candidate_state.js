@@ -130,7 +130,8 @@ const is_met = (one) => one === true || one?.value === true || one?.met === true
 
 /** The objectives of the campaign's template and of the session: [{name, is_met, value}], the template's first. */
 export function objectives_of({ session, campaign }) {
-  const template = campaign?.objectives_template;
+  // A campaign that the session has left says nothing about it any more.
+  const template = campaign?.campaign === session?.campaign ? campaign?.objectives_template : null;
   const own = is_object(session?.objectives) && !Array.isArray(session.objectives) ? session.objectives : {};
   const names = Array.isArray(template)
     ? template.map((one) => (is_object(one) ? one.name ?? one.key ?? one.id ?? one.objective : one)).filter((name) => typeof name === 'string')

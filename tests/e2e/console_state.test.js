@@ -152,12 +152,13 @@ test('Candidate_Events_AddChangeAndTakeAway', () => {
 });
 
 test('Objectives_AreThoseOfTheTemplateAndOfTheSession', () => {
-  const names = (objectives_template, objectives) => objectives_of({ session: { objectives }, campaign: { objectives_template } }).map(({ name, is_met }) => `${name}:${is_met}`);
+  const names = (objectives_template, objectives) => objectives_of({ session: { campaign: 'c', objectives }, campaign: { campaign: 'c', objectives_template } }).map(({ name, is_met }) => `${name}:${is_met}`);
   assert.deepEqual(names({ a: null, b: { value: null } }, { b: { value: true }, c: 'true' }), ['a:false', 'b:true', 'c:false']);
   assert.deepEqual(names(['a', { name: 'b' }, 5, null], { a: true, b: { met: true } }), ['a:true', 'b:true']);
   assert.deepEqual(names({ constructor: 1 }, null), ['constructor:false']);
   assert.deepEqual(names(null, ['x']), []);
   assert.deepEqual(objectives_of({ session: null, campaign: null }), []);
+  assert.deepEqual(objectives_of({ session: session('s', { campaign: 'd' }), campaign: { campaign: 'c', objectives_template: { a: null } } }), []);
 });
 
 test('Objectives_Values_AreSaidInFewWords', () => {
