@@ -27,17 +27,19 @@ export function Calls({ realtime, query, ask }) {
   return html`<${Room} key=${topic} realtime=${realtime} ask=${ask} topic=${topic} query=${query} campaigns=${campaigns} campaign=${campaign} />`;
 }
 
-function Room({ realtime, ask, topic, query, campaigns, campaign }) {
+function Room({ realtime, ask, topic, query, campaigns, campaign: likely }) {
   const { state, problem, is_asking, look_back } = use_calls(realtime, ask, topic);
   const open_id = query.get('call');
   const open = open_id === null ? null : state.calls.get(open_id);
   const of_one = topic !== null && !topic.startsWith('campaign:');
+  const own = of_one ? [...state.sessions.values()][0]?.campaign : null;
+  const campaign = query.get('campaign') ?? own ?? likely;
   return html`<main class="room calls" data-open=${open_id === null ? 'list' : 'conversation'}>
     <section class="list" aria-label="Calls">
       <${Pickers} campaigns=${campaigns} campaign=${campaign} query=${query} state=${state} of_one=${of_one} topic=${topic} />
       ${problem && html`<${Problem}>${join_sentence(problem, of_one ? 'this session' : 'this campaign')}<//>`}
       ${campaigns.problem && html`<${Problem}>${campaigns.problem}<//>`}
-      <${CallList} state=${state} query=${query} of_one=${of_one} is_asking=${is_asking} look_back=${look_back} />
+      ${topic && html`<${CallList} state=${state} query=${query} of_one=${of_one} is_asking=${is_asking} look_back=${look_back} />`}
     </section>
     <section class="talk" aria-label="Call">
       ${open ? html`<${OpenCall} state=${state} row=${open} query=${query} />`
@@ -64,7 +66,7 @@ function Pickers({ campaigns, campaign, query, state, of_one, topic }) {
         ${names.map((name) => html`<option value=${name} key=${name}>${name}</option>`)}</select>`
       : html`<p class="hint">${campaigns.is_loaded ? 'No campaign to see.' : 'Loading\u2026'}</p>`}
     ${of_one ? html`<p class="only"><span>Only <bdi>${topic.slice(topic.indexOf(':') + 1)}</bdi></span>
-        <a href=${link(query, { session: null, phone: null, call: null })}>All of the campaign</a></p>`
+        <a href=${link(query, { ...(campaign && { campaign }), session: null, phone: null, call: null })}>All of the campaign</a></p>`
       : html`<label for="session">Session</label>
         <select id="session" value="" onChange=${pick_session}>
           <option value="">All sessions</option>

@@ -5,7 +5,7 @@ import { TimelineEntry } from './candidate_entry.js';
 import { Profile } from './candidate_profile.js';
 import { use_channel, join_sentence } from './channel.js';
 import { Finder, use_now } from './chats.js';
-import { use_sticky_end } from './conversation.js';
+import { use_sticky_end } from './sticky_end.js';
 import { day_key, day_name, is_zone } from './time.js';
 
 const k_shown_at_once = 300;

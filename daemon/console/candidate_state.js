@@ -105,7 +105,7 @@ export function timeline(state) {
   const placing = times_by_session(state, [...told]);
   const run = longest_run(placing);
   const others = [...timed(state, 'calls', 'call', 'called_at'), ...timed(state, 'objectives', 'objective', 'occurred_at')]
-    .sort((a, b) => (a.time ?? Infinity) - (b.time ?? Infinity) || (a.key < b.key ? -1 : 1));
+    .sort(by_time);
   const entries = [];
   let next = 0;
   state.messages.forEach((row, place) => {
@@ -116,6 +116,14 @@ export function timeline(state) {
     entries.push({ key: `message ${row.id}`, kind: 'message', row, time, is_odd: time !== null && !run.has(place) });
   });
   return entries.concat(others.slice(next));
+}
+
+/** At one time a call comes before what was learned in it, and objectives in the order of their ids. */
+function by_time(a, b) {
+  const apart = (a.time ?? Infinity) - (b.time ?? Infinity);
+  if (apart) return apart;
+  if (a.kind !== b.kind) return a.kind === 'call' ? -1 : 1;
+  return a.kind === 'objective' ? a.row.id - b.row.id : a.key < b.key ? -1 : 1;
 }
 
 function timed(state, list, kind, column) {

@@ -120,7 +120,7 @@ function Bubble({ row, message, time, zone, goes_on }) {
 }
 
 /** Stays at the newest message while the reader is there; counts what came while he was not. */
-export function use_sticky_end(messages) {
+function use_sticky_end(messages) {
   const box = useRef(null);
   const end = useRef(null);
   const seen = useRef(messages.length);

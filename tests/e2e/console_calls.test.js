@@ -102,6 +102,18 @@ test('Calls_OfOneSession_AreInItsTimeZone_AndLeadElsewhere', async () => {
   await entry(page, call).waitFor();
 });
 
+test('Calls_EarlierThanTheSnapshot_AreLoadedOnDemand', async () => {
+  const session = await add_session(world);
+  await world.query(`INSERT INTO call_info (call_id, session_id, status, called_at)
+    SELECT $1 || n, $1, 'ended', timestamptz '2026-03-01 12:00Z' + n * interval '1 minute' FROM generate_series(1, 250) n`, [session]);
+  const page = await open({ session });
+  await page.getByRole('button', { name: 'Earlier calls' }).click();
+  await page.getByRole('button', { name: 'Earlier calls' }).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await until(async () => await page.locator('.call-list li').count() === 250, 'all calls are there');
+  assert.equal(await page.locator('.call-list li').last().getAttribute('data-call'), `${session}1`);
+});
+
 test('Calls_SessionThatMovesIn_BringsItsCallsOfBefore', async () => {
   const [from, to] = [await add_campaign(world), await add_campaign(world)];
   const session = await add_session(world, { campaign: from, created_at: '2026-01-01' });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { call_preview, duration_words, interval_seconds, read_call_status, recording_address, speaker_turns } from '../../daemon/console/call_text.js';
 import { add_calls, apply_to_calls, calls_of_campaign, calls_of_session, grouped_calls, sessions_to_ask } from '../../daemon/console/calls_state.js';
+import { read_message } from '../../daemon/console/message.js';
 import { apply_to_candidate, candidate_of, objectives_of, timeline, value_words } from '../../daemon/console/candidate_state.js';
 
 const at = (minute) => `2026-03-01T10:${String(minute).padStart(2, '0')}:00Z`;
@@ -130,6 +131,11 @@ test('Timeline_LiveMessage_HasTheTimeOfItsCommit', () => {
   assert.deepEqual(keys(state), ['m10', 'ca', 'm11']);
 });
 
+test('Timeline_AtOneTime_CallsComeFirst_ThenObjectivesById', () => {
+  const state = candidate({ calls: [call('z', { called_at: at(1) })], objectives: [told(10, 1), told(9, 1), told(100, 1)] });
+  assert.deepEqual(keys(state), ['cz', 'o9', 'o10', 'o100']);
+});
+
 test('Timeline_EntriesWithoutAnyTime_StandAtTheEnd', () => {
   const state = candidate({ messages: [dated(1, 1)], calls: [call('a', { called_at: null })], objectives: [told(2, null), told(3, 0)] });
   assert.deepEqual(keys(state), ['o3', 'm1', 'ca', 'o2']);
@@ -167,4 +173,6 @@ test('Objectives_Values_AreSaidInFewWords', () => {
   assert.deepEqual([null, true, { value: false }, { met: true }, 'x', 5, [1], { a: 1 }].map(value_words), ['none', 'yes', 'no', 'yes', 'x', '5', '[1]', '{"a":1}']);
   assert.equal(value_words('x'.repeat(1000)).length, 201);
   assert.equal(value_words(deep), 'a deeply nested value');
+  assert.match(read_message(deep).text, /deeply nested/);
+  assert.match(read_message([deep]).text, /deeply nested/);
 });
