@@ -39,7 +39,7 @@ function Room({ realtime, ask, topic, query, campaigns, campaign: likely }) {
       <${Pickers} campaigns=${campaigns} campaign=${campaign} query=${query} state=${state} of_one=${of_one} topic=${topic} />
       ${problem && html`<${Problem}>${join_sentence(problem, of_one ? 'this session' : 'this campaign')}<//>`}
       ${campaigns.problem && html`<${Problem}>${campaigns.problem}<//>`}
-      ${topic && html`<${CallList} state=${state} query=${query} of_one=${of_one} is_asking=${is_asking} look_back=${look_back} />`}
+      ${topic && (state.is_loaded || !problem) && html`<${CallList} state=${state} query=${query} of_one=${of_one} is_asking=${is_asking} look_back=${look_back} />`}
     </section>
     <section class="talk" aria-label="Call">
       ${open ? html`<${OpenCall} state=${state} row=${open} query=${query} />`
