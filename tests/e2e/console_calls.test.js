@@ -157,10 +157,10 @@ test('Calls_HostileTexts_StayTextAndDoNoHarm', { timeout: 90_000 }, async () => 
   const long = await show(calls.long);
   assert.ok((await long.textContent()).length < 10_000);
   await long.getByRole('button', { name: /Show all/ }).click();
-  await until(async () => (await long.textContent()).length > 1_000_000, 'all of the transcript');
+  await until(async () => (await long.textContent()).length > 1_000_000, 'all of the transcript', 30_000);
   const turns = await show(calls.turns);
   await turns.getByRole('button', { name: /Show more of the transcript/ }).click();
-  await until(async () => await turns.locator('.transcript li').count() > 100, 'more turns');
+  await until(async () => await turns.locator('.transcript li').count() > 100, 'more turns', 30_000);
   const tree = await show(calls.deep);
   await tree.locator('summary', { hasText: 'deeper' }).first().waitFor();
   await (await show(calls.wide)).getByText('and 4800 more').waitFor();

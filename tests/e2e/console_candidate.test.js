@@ -163,7 +163,7 @@ test('Candidate_HostileTexts_StayTextAndDoNoHarm', { timeout: 90_000 }, async ()
   await world.query('UPDATE session_info SET last_action = $2, action_status = $2, session_status = $2, tz = $2, objectives = $3 WHERE session_id = $1', [session, hostile, JSON.stringify({ [hostile]: hostile, constructor: true })]);
   await world.query('INSERT INTO chat_history (session_id, message) VALUES ($1, $2::jsonb)', [session, `${'{"deeper":'.repeat(1500)}null${'}'.repeat(1500)}`]);
   const page = await open({ session });
-  await until(async () => (await shown(page)).length === 7, 'all seven entries');
+  await until(async () => (await shown(page)).length === 7, 'all seven entries', 30_000);
   assert.equal(await entry(page, texts[0]).locator('p').textContent(), hostile);
   await page.getByText('1 of 2 met').waitFor();
   await page.locator('.timeline summary', { hasText: 'Transcript' }).click();
