@@ -49,7 +49,7 @@ export function CallCard({ row, at, zone, is_compact = false, links = null, chil
           ${children}
         </p>
       </div>
-      ${links && html`<p class="links">${links}</p>`}
+      ${links}
     </header>
     ${recording_url && html`<${Recording} key=${recording_url} text=${recording_url} />`}
     ${analysis !== null && analysis !== undefined && html`<${Part} title="Analysis" is_shut=${is_compact}><${Tree} value=${analysis} /><//>`}

@@ -6,6 +6,7 @@ import { called_at, grouped_calls } from './calls_state.js';
 import { use_calls } from './calls_source.js';
 import { join_sentence } from './channel.js';
 import { use_campaigns } from './chats.js';
+import { SessionLinks } from './session_links.js';
 import { ago, clock, day_name, is_zone } from './time.js';
 
 const k_shown_at_once = 150;
@@ -134,10 +135,7 @@ function OpenCall({ state, row, query }) {
   const session = state.sessions.get(row.session_id);
   const zone = zone_of(session);
   const campaign = session?.campaign ?? query.get('campaign');
-  const to = (room) => `#/${room}?${new URLSearchParams({ ...(campaign && { campaign }), session: row.session_id })}`;
-  const links = row.session_id !== null && html`
-    <a href=${to('candidate')} title="Candidate"><${Icon} name="person" size="16" /><span>Candidate</span></a>
-    <a href=${to('chats')} title="Conversation"><${Icon} name="chat" size="16" /><span>Conversation</span></a>`;
+  const links = row.session_id !== null && html`<${SessionLinks} session_id=${row.session_id} campaign=${campaign} rooms=${['candidate', 'chats']} />`;
   return html`<div class="scroll open-call" tabindex="0" aria-label="The open call">
     <a class="back" href=${link(query, { call: null })} aria-label="Back to the calls"><${Icon} name="back" size="22" /></a>
     <${CallCard} key=${row.call_id} row=${row} at=${called_at(state, row)} zone=${zone} links=${links}>

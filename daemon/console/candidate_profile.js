@@ -1,6 +1,7 @@
 // Who a candidate is and how far things are: the card beside the timeline.
 import { html, useState, Icon } from './ui.js';
 import { objectives_of, value_words } from './candidate_state.js';
+import { SessionLinks } from './session_links.js';
 import { ago, clock, day_name, long_time, to_date } from './time.js';
 
 const k_activities = [
@@ -23,7 +24,7 @@ export function Profile({ state, topic, zone, now, link }) {
         ${session.session_status && html`<span class="badge" data-status=${session.session_status}>${session.session_status}</span>`}
         ${session.action_status && html`<span class="badge">${session.action_status.replaceAll('_', ' ')}</span>`}
       </p>
-      <${Links} session=${session} />
+      <${SessionLinks} session_id=${session.session_id} campaign=${session.campaign} rooms=${['chats', 'calls']} />
       <${Progress} state=${state} />
       <details class="about" open=${is_wide}><summary>About</summary>
         <dl>
@@ -44,13 +45,6 @@ export function Profile({ state, topic, zone, now, link }) {
 
 function Fact({ name, children }) {
   return html`<div><dt>${name}</dt><dd dir="auto">${children}</dd></div>`;
-}
-
-function Links({ session }) {
-  const query = new URLSearchParams({ ...(session.campaign && { campaign: session.campaign }), session: session.session_id });
-  return html`<p class="links">
-    <a href=${`#/chats?${query}`}><${Icon} name="chat" size="16" />Conversation</a>
-    <a href=${`#/calls?${query}`}><${Icon} name="phone" size="16" />Calls</a></p>`;
 }
 
 function When({ date, zone, now }) {

@@ -3,6 +3,7 @@ import { html, useState, useLayoutEffect, useEffect, useRef, Icon, Problem } fro
 import { apply_to_conversation, conversation_of, empty_conversation } from './chat_state.js';
 import { use_channel, join_sentence } from './channel.js';
 import { read_message, read_status } from './message.js';
+import { SessionLinks } from './session_links.js';
 import { clock, day_key, day_name, is_zone, long_time, to_date } from './time.js';
 
 const k_shown_at_once = 300;
@@ -40,16 +41,9 @@ function Heading({ state, typed, is_phone, zone, link }) {
           <a key=${id} href=${link({ session: id })}><bdi>${id}</bdi></a> `)}</span>`}
       </p>
     </div>
-    ${session && html`<p class="links">
-      <a href=${elsewhere('candidate', session)} title="Candidate"><${Icon} name="person" size="17" /><span>Candidate</span></a>
-      <a href=${elsewhere('calls', session)} title="Calls"><${Icon} name="phone" size="17" /><span>Calls</span></a></p>`}
+    ${session && html`<${SessionLinks} session_id=${session.session_id} campaign=${session.campaign} rooms=${['candidate', 'calls']} />`}
     <${Objectives} objectives=${session?.objectives} />
   </header>`;
-}
-
-/** The same session in another room. */
-function elsewhere(room, { session_id, campaign }) {
-  return `#/${room}?${new URLSearchParams({ ...(campaign && { campaign }), session: session_id })}`;
 }
 
 /** How many objectives are met: JSON true, or an object whose value or met is true. */
