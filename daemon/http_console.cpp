@@ -8,9 +8,12 @@ namespace pgcast {
 namespace http = boost::beast::http;
 namespace {
 
+// Recordings of calls lie wherever the telephony keeps them, so a player may load from any host; a
+// page behind https is kept from http by the browser itself. Nothing else of a foreign host is
+// loaded, and without a referrer the host does not learn where it was listened to.
 constexpr const char* k_content_policy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
-    "img-src 'self' data:; media-src 'self' https:; base-uri 'none'; form-action 'none'; "
+    "img-src 'self' data:; media-src https: http:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'";
 
 struct media_type {

@@ -1,12 +1,18 @@
 // The shell: token, address, connection, and the rooms. A room is one entry of the table below.
 import { html, render, useState, useEffect, useMemo } from './ui.js';
 import { Realtime } from './realtime.js';
+import { Calls } from './calls.js';
+import { Candidate } from './candidate.js';
 import { Chats } from './chats.js';
 import { Connection } from './connection.js';
 import { SignIn } from './sign_in.js';
 
-/** path -> room; the first is where one starts. Calls, Campaigns, Candidate, Operations join here. */
-const k_rooms = [{ path: 'chats', title: 'Chats', view: Chats }];
+/** path -> room; the first is where one starts. Campaigns, Operations join here. */
+const k_rooms = [
+  { path: 'chats', title: 'Chats', view: Chats },
+  { path: 'calls', title: 'Calls', view: Calls },
+  { path: 'candidate', title: 'Candidate', view: Candidate },
+];
 
 const k_token = 'pgcast.token';
 const base = new URL('.', document.baseURI);

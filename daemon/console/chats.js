@@ -47,7 +47,7 @@ export function Chats({ realtime, query, ask }) {
 }
 
 /** The names of the campaigns that this token may see. */
-function use_campaigns(ask) {
+export function use_campaigns(ask) {
   const [state, set_state] = useState({ names: [], is_loaded: false, problem: null });
   useEffect(() => {
     let is_gone = false;
@@ -140,7 +140,7 @@ function SessionEntry({ entry, now, href, is_open, peeks }) {
 const k_phone = /^\+?[\d\s().\-/]{5,}$/;
 
 /** One field: filters the list and opens what is typed, as a session id or as a phone number. */
-function Finder({ wanted, set_wanted, link: link_to }) {
+export function Finder({ wanted, set_wanted, link: link_to }) {
   const text = wanted.trim();
   const choices = [
     { icon: 'phone', words: 'Open number', href: link_to({ phone: text }) },
@@ -166,7 +166,7 @@ function Finder({ wanted, set_wanted, link: link_to }) {
   </form>`;
 }
 
-function use_now(interval) {
+export function use_now(interval) {
   const [now, set_now] = useState(() => new Date());
   useEffect(() => {
     const timer = setInterval(() => set_now(new Date()), interval);

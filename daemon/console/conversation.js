@@ -4,6 +4,7 @@ import { apply_to_conversation, conversation_of, empty_conversation } from './ch
 import { use_channel, join_sentence } from './channel.js';
 import { Messages } from './messages.js';
 import { use_older } from './older.js';
+import { SessionLinks } from './session_links.js';
 import { is_zone } from './time.js';
 
 const k_sides = { all: 'All', user: 'Candidate', agent: 'Agent' };
@@ -48,7 +49,10 @@ function Heading({ state, typed, is_phone, zone, link, children }) {
           <a key=${id} href=${link({ session: id })}><bdi>${id}</bdi></a> `)}</span>`}
       </p>
     </div>
-    <div class="tools">${children}<${Objectives} objectives=${session?.objectives} /></div>
+    <div class="tools">
+      ${session && html`<${SessionLinks} session_id=${session.session_id} campaign=${session.campaign} rooms=${['candidate', 'calls']} />`}
+      ${children}<${Objectives} objectives=${session?.objectives} />
+    </div>
   </header>`;
 }
 

@@ -20,7 +20,7 @@ const readings = new WeakMap();
 
 function read_anew(message) {
   if (message === null || typeof message !== 'object' || Array.isArray(message)) {
-    return raw(typeof message === 'string' ? message : JSON.stringify(message), 'message');
+    return raw(typeof message === 'string' ? message : json_text(message), 'message');
   }
   const name = 'sender' in message ? message.sender : message.type;
   const data = is_object(message.data) ? message.data : {};
@@ -28,7 +28,7 @@ function read_anew(message) {
   const side = (typeof name === 'string' && Object.hasOwn(k_sides, name) && k_sides[name]) || 'other';
   const time = to_date(message.timestamp ?? data.timestamp ?? null);
   const status = typeof message.status === 'string' ? message.status : null;
-  if (text === null) return { ...raw(JSON.stringify(message, null, 2), name), side, time, status };
+  if (text === null) return { ...raw(json_text(message), name), side, time, status };
   return { side, name: String(name ?? 'message'), text, time, status, is_raw: false };
 }
 
@@ -61,6 +61,15 @@ Object.setPrototypeOf(k_status, null);
 
 function raw(text, name) {
   return { side: 'other', name: String(name ?? 'message'), text: String(text), time: null, status: null, is_raw: true };
+}
+
+/** JSON that people can read; a value nested deeper than the browser can write is only named. */
+function json_text(value) {
+  try {
+    return JSON.stringify(value, null, 2);
+  } catch {
+    return '(a deeply nested value)';
+  }
 }
 
 /** Text of a content: a string, or LangChain's list of parts; null when it is something else. */
