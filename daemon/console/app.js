@@ -2,11 +2,15 @@
 import { html, render, useState, useEffect, useMemo } from './ui.js';
 import { Realtime } from './realtime.js';
 import { Chats } from './chats.js';
+import { Campaigns } from './campaigns.js';
 import { Connection } from './connection.js';
 import { SignIn } from './sign_in.js';
 
-/** path -> room; the first is where one starts. Calls, Campaigns, Candidate, Operations join here. */
-const k_rooms = [{ path: 'chats', title: 'Chats', view: Chats }];
+/** path -> room; the first is where one starts. Calls, Candidate, Operations join here. */
+const k_rooms = [
+  { path: 'chats', title: 'Chats', view: Chats },
+  { path: 'campaigns', title: 'Campaigns', view: Campaigns },
+];
 
 const k_token = 'pgcast.token';
 const base = new URL('.', document.baseURI);

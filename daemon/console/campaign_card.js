@@ -1,0 +1,80 @@
+// One campaign as a card, and the parts that its details show too.
+import { html, useMemo } from './ui.js';
+import { columns, empty_series, objectives_of, phase_of, sum_of } from './campaigns_state.js';
+import { Chart } from './chart.js';
+import { amount, count_of, talk_time } from './numbers.js';
+import { ago, long_time, to_date } from './time.js';
+
+const k_span = 5 * 60_000;
+const k_piece = 5000;
+const k_objectives = 4;
+const unwatched = empty_series();
+
+export const campaign_link = (campaign) => `#/campaigns?${new URLSearchParams({ campaign })}`;
+
+export function CampaignCard({ row, stats, live, now }) {
+  const objectives = objectives_of(row, stats);
+  const phase = phase_of(row, now);
+  return html`<li class="card" data-campaign=${row.campaign}>
+    <h2><a href=${campaign_link(row.campaign)}><bdi>${row.campaign}</bdi></a>
+      <span class="badge" data-status=${phase.tone}>${phase.word}</span></h2>
+    <p class="job" dir="auto">${row.job_info || 'No job described'}</p>
+    ${stats ? html`<${Counters} stats=${stats} />` : html`<p class="hint">No numbers yet.</p>`}
+    <${RecentChart} series=${live?.series ?? unwatched} now=${now} span=${k_span} piece=${k_piece} height=${56} />
+    ${stats && objectives.length > 0 && html`<${Objectives} objectives=${objectives.slice(0, k_objectives)} sessions=${stats.sessions} />`}
+    ${objectives.length > k_objectives && html`<p class="hint">and ${objectives.length - k_objectives} more</p>`}
+    <${LastActivity} stats=${stats} live=${live} now=${now} />
+  </li>`;
+}
+
+/** The numbers, each with what it is made of. */
+export function Counters({ stats }) {
+  const { sessions, active, messages, calls } = stats;
+  const parts = [
+    { name: 'Sessions', value: sessions, rest: `${amount(active)} active` },
+    { name: 'Messages', value: messages.total, rest: `${amount(messages.user)} user, ${amount(messages.agent)} agent` },
+    { name: 'Calls', value: calls.total, rest: `${talk_time(calls.seconds)} of talk` },
+  ];
+  return html`<dl class="counters">${parts.map(({ name, value, rest }) => html`
+    <div key=${name} data-counter=${name.toLowerCase()}><dt>${name}</dt><dd>${amount(value)}</dd><dd class="rest">${rest}</dd></div>`)}</dl>`;
+}
+
+/** In how many sessions each objective is met. */
+export function Objectives({ objectives, sessions }) {
+  return html`<ul class="met">${objectives.map(({ name, met }) => {
+    const words = name.replaceAll('_', ' ');
+    return html`<li key=${name}>
+      <span class="goal" title=${words}><bdi>${words}</bdi></span>
+      <progress value=${Math.min(met, sessions)} max=${Math.max(1, sessions)} aria-label=${`${words}: met in ${met} of ${sessions}`}></progress>
+      <span class="share">${amount(met)} of ${amount(sessions)}</span></li>`;
+  })}</ul>`;
+}
+
+/** Messages and calls of the last minutes, as they came in. */
+export function RecentChart({ series, now, span, piece, height, has_axes }) {
+  const shown = useMemo(() => columns(series, Math.max(now, Date.now()), span, piece), [now, series.base, piece]);
+  const sum = sum_of(shown);
+  const minutes = `last ${span / 60_000} min`;
+  const words = sum.is_watched ? `${count_of(sum.messages, 'message')}, ${count_of(sum.calls, 'call')}` : 'not watched yet';
+  return html`<figure class="recent">
+    <${Chart} columns=${shown} height=${height} has_axes=${has_axes} label=${`Messages and calls, ${minutes}: ${words}`} />
+    <figcaption><span><i class="key" data-of="messages"></i>Messages <i class="key" data-of="calls"></i>Calls</span>
+      <span class="sum">${minutes}: ${words}</span></figcaption>
+  </figure>`;
+}
+
+export function LastActivity({ stats, live, now }) {
+  const at = to_date(stats?.last_activity_at);
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return html`<p class="pulse" data-live=${live?.is_live ? 'yes' : 'no'}>
+    <span class="dot" aria-hidden="true"></span>
+    ${live?.is_live ? 'Live' : 'Not live'}<span class="when">${at
+      ? html`last activity <time datetime=${at.toISOString()} title=${long_time(at, zone)}>${said_ago(at, now)}</time>`
+      : 'no activity yet'}</span>
+  </p>`;
+}
+
+function said_ago(at, now) {
+  const words = ago(at, now);
+  return words === 'now' ? 'just now' : /^\d+ (min|h|d)$/.test(words) ? `${words} ago` : words;
+}
