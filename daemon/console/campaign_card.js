@@ -1,26 +1,29 @@
 // One campaign as a card, and the parts that its details show too.
 import { html, useMemo } from './ui.js';
-import { columns, empty_series, objectives_of, phase_of, sum_of } from './campaigns_state.js';
+import { columns, objectives_of, phase_of, sum_of } from './campaigns_state.js';
 import { Chart } from './chart.js';
 import { amount, count_of, talk_time } from './numbers.js';
 import { ago, long_time, to_date } from './time.js';
 
 const k_span = 5 * 60_000;
-const k_piece = 5000;
+const k_piece = 10_000;
 const k_objectives = 4;
-const unwatched = empty_series();
+const k_height = 56;
 
-export const campaign_link = (campaign) => `#/campaigns?${new URLSearchParams({ campaign })}`;
+const link = (campaign) => `#/campaigns?${new URLSearchParams({ campaign })}`;
 
+/** `live` is null for a card that is not followed: it draws no chart. */
 export function CampaignCard({ row, stats, live, now }) {
   const objectives = objectives_of(row, stats);
   const phase = phase_of(row, now);
   return html`<li class="card" data-campaign=${row.campaign}>
-    <h2><a href=${campaign_link(row.campaign)}><bdi>${row.campaign}</bdi></a>
+    <h2><a href=${link(row.campaign)}><bdi>${row.campaign}</bdi></a>
       <span class="badge" data-status=${phase.tone}>${phase.word}</span></h2>
     <p class="job" dir="auto">${row.job_info || 'No job described'}</p>
     ${stats ? html`<${Counters} stats=${stats} />` : html`<p class="hint">No numbers yet.</p>`}
-    <${RecentChart} series=${live?.series ?? unwatched} now=${now} span=${k_span} piece=${k_piece} height=${56} />
+    ${live
+      ? html`<${RecentChart} series=${live.series} now=${now} span=${k_span} piece=${k_piece} height=${k_height} />`
+      : html`<div class="recent unwatched"></div>`}
     ${stats && objectives.length > 0 && html`<${Objectives} objectives=${objectives.slice(0, k_objectives)} sessions=${stats.sessions} />`}
     ${objectives.length > k_objectives && html`<p class="hint">and ${objectives.length - k_objectives} more</p>`}
     <${LastActivity} stats=${stats} live=${live} now=${now} />
@@ -33,7 +36,7 @@ export function Counters({ stats }) {
   const parts = [
     { name: 'Sessions', value: sessions, rest: `${amount(active)} active` },
     { name: 'Messages', value: messages.total, rest: `${amount(messages.user)} user, ${amount(messages.agent)} agent` },
-    { name: 'Calls', value: calls.total, rest: `${talk_time(calls.seconds)} of talk` },
+    { name: 'Calls', value: calls.total, rest: calls.total > 0 ? `${talk_time(calls.seconds)} talk` : 'none yet' },
   ];
   return html`<dl class="counters">${parts.map(({ name, value, rest }) => html`
     <div key=${name} data-counter=${name.toLowerCase()}><dt>${name}</dt><dd>${amount(value)}</dd><dd class="rest">${rest}</dd></div>`)}</dl>`;
@@ -52,7 +55,8 @@ export function Objectives({ objectives, sessions }) {
 
 /** Messages and calls of the last minutes, as they came in. */
 export function RecentChart({ series, now, span, piece, height, has_axes }) {
-  const shown = useMemo(() => columns(series, Math.max(now, Date.now()), span, piece), [now, series.base, piece]);
+  const at = Math.max(now, Date.now());  // numbers may be younger than the page's clock
+  const shown = useMemo(() => columns(series, at, span, piece), [Math.floor(at / piece), series.base, piece]);
   const sum = sum_of(shown);
   const minutes = `last ${span / 60_000} min`;
   const words = sum.is_watched ? `${count_of(sum.messages, 'message')}, ${count_of(sum.calls, 'call')}` : 'not watched yet';

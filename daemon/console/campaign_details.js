@@ -90,13 +90,16 @@ function SessionRow({ campaign, entry, now }) {
 function Terms({ row, stats, is_loaded }) {
   if (!row) return is_loaded ? null : html`<p class="hint pad">Loading\u2026</p>`;
   const objectives = objectives_of(row, stats);
-  const texts = [['Prompt for chats', row.prompt_chat], ['First message of a chat', row.first_message_chat],
-    ['Prompt for calls', row.prompt_call], ['First words of a call', row.first_message_call]];
   return html`<aside class="terms" aria-label="What campaign_info says">
     ${stats && objectives.length > 0 && html`<section class="panel"><h2>Objectives met</h2>
       <${Objectives} objectives=${objectives} sessions=${stats.sessions} /></section>`}
     <section class="panel"><h2>Job</h2><${Text} text=${row.job_info} /></section>
-    ${texts.map(([title, text]) => html`<section class="panel" key=${title}><h2>${title}</h2><${Text} text=${text} /></section>`)}
+    <section class="panel"><h2>Chats</h2>
+      <h3>Prompt</h3><${Text} text=${row.prompt_chat} />
+      <h3>First message</h3><${Text} text=${row.first_message_chat} /></section>
+    <section class="panel"><h2>Calls</h2>
+      <h3>Prompt</h3><${Text} text=${row.prompt_call} />
+      <h3>First words</h3><${Text} text=${row.first_message_call} /></section>
     <section class="panel"><h2>Objectives template</h2><${Tree} value=${row.objectives_template} /></section>
   </aside>`;
 }

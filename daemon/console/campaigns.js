@@ -8,6 +8,7 @@ import { amount, count_of, talk_time } from './numbers.js';
 
 const k_followed = 50;  // of the 100 channels that a client may have
 const k_settle = 150;   // a card that is scrolled past is not joined
+const k_shown = 60;     // cards at first, and more each time one asks
 
 export function Campaigns({ realtime, query, ask }) {
   const { rows, is_loaded, problem } = use_campaign_rows(ask);
@@ -31,15 +32,17 @@ export function Campaigns({ realtime, query, ask }) {
     ${!is_loaded && !problem && html`<p class="hint pad">Loading\u2026</p>`}
     ${is_loaded && rows.length === 0 && html`<div class="blank"><p>No campaign to see.<br />
       They appear here when campaign_info has rows that your token may read.</p></div>`}
-    ${rows.length > 0 && html`<${Overview} rows=${rows} live=${live} numbers_of=${numbers_of} now=${now} set_on_screen=${set_on_screen} />`}
+    ${rows.length > 0 && html`<${Overview} rows=${rows} live=${live} followed_now=${before.current} numbers_of=${numbers_of} now=${now} set_on_screen=${set_on_screen} />`}
   </main>`;
 }
 
-function Overview({ rows, live, numbers_of, now, set_on_screen }) {
+function Overview({ rows, live, followed_now, numbers_of, now, set_on_screen }) {
   const [wanted, set_wanted] = useState('');
   const text = wanted.trim().toLowerCase();
   const listed = text ? rows.filter((row) => `${row.campaign} ${row.job_info ?? ''}`.toLowerCase().includes(text)) : rows;
-  const grid = use_on_screen(listed, set_on_screen);
+  const [count, set_count] = useState(k_shown);
+  const shown = listed.slice(0, count);
+  const grid = use_on_screen(shown, set_on_screen);
   const total = total_of(rows.map(numbers_of).filter(Boolean));
   return html`
     <header class="overview">
@@ -58,9 +61,11 @@ function Overview({ rows, live, numbers_of, now, set_on_screen }) {
     </header>
     ${listed.length === 0 && html`<p class="hint pad">No campaign matches.</p>`}
     <ul class="cards" ref=${grid}>
-      ${listed.map((row) => html`<${CampaignCard} key=${row.campaign} row=${row} stats=${numbers_of(row)}
-        live=${live.get(row.campaign) ?? null} now=${now} />`)}
-    </ul>`;
+      ${shown.map((row) => html`<${CampaignCard} key=${row.campaign} row=${row} stats=${numbers_of(row)}
+        live=${followed_now.includes(row.campaign) ? live.get(row.campaign) ?? null : null} now=${now} />`)}
+    </ul>
+    ${listed.length > count && html`<div class="more"><button class="quiet" onClick=${() => set_count(count + k_shown)}>
+      Show more of ${amount(listed.length)}</button></div>`}`;
 }
 
 /** Tells which cards of the list can be seen, once the scrolling has settled. */

@@ -19,7 +19,7 @@ function options({ width, height, has_axes, tint }) {
     cursor: { show: false },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(k_least_top, high ?? 0)] } },
     axes: has_axes
-      ? [{ ...axis, grid: { show: false }, space: 90, values: '{HH}:{mm}' },
+      ? [{ ...axis, grid: { show: false }, space: 90, size: 24, values: '{HH}:{mm}' },
         { ...axis, grid, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000, 50_000] }]
       : [{ show: false }, { show: false }],
     series: [{},
@@ -36,9 +36,9 @@ function tint_unknown(plot) {
   plot.ctx.fillStyle = color('--hover');
   for (let n = 0; n < times.length; n += 1) {
     if (messages[n] !== null) continue;
-    const left = plot.valToPos(times[n] - half, 'x', true);
-    const right = plot.valToPos(times[n] + half, 'x', true);
-    plot.ctx.fillRect(left, plot.bbox.top, Math.ceil(right - left), plot.bbox.height);
+    const left = Math.max(plot.bbox.left, Math.floor(plot.valToPos(times[n] - half, 'x', true)));
+    const right = Math.ceil(plot.valToPos(times[n] + half, 'x', true));
+    plot.ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
   }
 }
 
