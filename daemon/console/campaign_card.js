@@ -62,7 +62,7 @@ export function RecentChart({ series, now, span, piece, height, has_axes }) {
   const words = sum.is_watched ? `${count_of(sum.messages, 'message')}, ${count_of(sum.calls, 'call')}` : 'not watched yet';
   return html`<figure class="recent">
     <${Chart} columns=${shown} height=${height} has_axes=${has_axes} label=${`Messages and calls, ${minutes}: ${words}`} />
-    <figcaption><span><i class="key" data-of="messages"></i>Messages <i class="key" data-of="calls"></i>Calls</span>
+    <figcaption><span><i class="swatch" data-of="messages"></i>Messages <i class="swatch" data-of="calls"></i>Calls</span>
       <span class="sum">${minutes}: ${words}</span></figcaption>
   </figure>`;
 }

@@ -1,14 +1,13 @@
 // Bars over time, drawn by uPlot: messages, and calls on top of them.
 import { html, useEffect, useRef } from './ui.js';
-import uPlot from './vendor/uplot.js';
 
 const k_least_top = 4;  // one message alone is no full bar
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const bars = uPlot.paths.bars({ size: [0.78, 26], radius: 0.2 });
 const font = '11px system-ui, sans-serif';
 
-function options({ width, height, has_axes, tint }) {
+function options(uPlot, { width, height, has_axes }) {
+  const bars = uPlot.paths.bars({ size: [0.78, 26], radius: 0.2 });
   const axis = { stroke: () => color('--soft'), font, ticks: { show: false } };
   const grid = { stroke: () => color('--line'), width: 1 };
   return {
@@ -25,7 +24,7 @@ function options({ width, height, has_axes, tint }) {
     series: [{},
       { paths: bars, points: { show: false }, fill: () => color('--calls'), width: 0 },
       { paths: bars, points: { show: false }, fill: () => color('--accent'), width: 0 }],
-    hooks: { drawClear: [tint] },
+    hooks: { drawClear: [tint_unknown] },
   };
 }
 
@@ -47,23 +46,40 @@ function stacked({ times, messages, calls }) {
   return [times, messages.map((count, n) => (count === null ? null : count + calls[n])), messages];
 }
 
+/** Follows the width of its box and the colours of the system; gives what ends that. */
+function keep_in_shape(plot, box, height) {
+  const watcher = new ResizeObserver(([entry]) => plot.setSize({ width: entry.contentRect.width, height }));
+  const scheme = matchMedia('(prefers-color-scheme: dark)');
+  const recolor = () => plot.redraw(false, true);
+  watcher.observe(box);
+  scheme.addEventListener('change', recolor);
+  return () => {
+    watcher.disconnect();
+    scheme.removeEventListener('change', recolor);
+  };
+}
+
 /** `columns` as campaigns_state makes them; `label` says the same in words. */
 export function Chart({ columns, label, height, has_axes = false }) {
   const box = useRef(null);
   const plot = useRef(null);
+  const latest = useRef(columns);
+  latest.current = columns;
   useEffect(() => {
-    const made = new uPlot(
-      options({ width: box.current.clientWidth, height, has_axes, tint: tint_unknown }), stacked(columns), box.current);
-    plot.current = made;
-    const watcher = new ResizeObserver(([entry]) => made.setSize({ width: entry.contentRect.width, height }));
-    watcher.observe(box.current);
-    const scheme = matchMedia('(prefers-color-scheme: dark)');
-    const recolor = () => made.redraw(false, true);
-    scheme.addEventListener('change', recolor);
+    let is_gone = false;
+    let remove = () => {};
+    // Loaded with the first chart: who only reads chats does not wait for it. Without it the caption
+    // still says the numbers.
+    import('./vendor/uplot.js').then(({ default: uPlot }) => {
+      if (is_gone) return;
+      const width = box.current.clientWidth;
+      plot.current = new uPlot(options(uPlot, { width, height, has_axes }), stacked(latest.current), box.current);
+      remove = keep_in_shape(plot.current, box.current, height);
+    }).catch(() => {});
     return () => {
-      watcher.disconnect();
-      scheme.removeEventListener('change', recolor);
-      made.destroy();
+      is_gone = true;
+      remove();
+      plot.current?.destroy();
     };
   }, []);
   useEffect(() => plot.current?.setData(stacked(columns)), [columns]);

@@ -79,11 +79,11 @@ function Messages({ state, zone, what }) {
     rows.push(html`<${Bubble} key=${row.id} row=${row} message=${message} time=${time} zone=${zone} goes_on=${side === message.side} />`);
     side = message.side;
   }
-  return html`<div class="scroll" ref=${box} tabindex="0" aria-label="Messages">
+  return html`<div class="scroll" ref=${box} tabindex="0" role="log" aria-label="Messages">
       ${first > 0 && html`<button class="quiet" onClick=${() => set_shown(shown + 1000)}>Show earlier messages</button>`}
       ${first === 0 && has_more && html`<p class="hint middle">These are the newest ${messages.length.toLocaleString()} messages.</p>`}
       ${messages.length === 0 && html`<div class="blank"><p>No messages yet.<br />They will appear here as they are written.</p></div>`}
-      <ol class="messages" role="log" aria-live="polite">${rows}</ol>
+      <ol class="messages">${rows}</ol>
       <div ref=${end}></div>
     </div>
     ${!is_at_end && html`<button class="to-end" onClick=${to_end}>
