@@ -3,12 +3,13 @@ import { html, useMemo } from './ui.js';
 import { columns, objectives_of, phase_of, sum_of } from './campaigns_state.js';
 import { Chart } from './chart.js';
 import { amount, count_of, talk_time } from './numbers.js';
-import { ago, long_time, to_date } from './time.js';
+import { ago, clock, long_time, to_date } from './time.js';
 
 const k_span = 5 * 60_000;
 const k_piece = 10_000;
 const k_objectives = 4;
 const k_height = 56;
+const k_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;  // the reader's own
 
 const link = (campaign) => `#/campaigns?${new URLSearchParams({ campaign })}`;
 
@@ -39,7 +40,7 @@ export function Counters({ stats }) {
     { name: 'Calls', value: calls.total, rest: calls.total > 0 ? `${talk_time(calls.seconds)} talk` : 'none yet' },
   ];
   return html`<dl class="counters">${parts.map(({ name, value, rest }) => html`
-    <div key=${name} data-counter=${name.toLowerCase()}><dt>${name}</dt><dd>${amount(value)}</dd><dd class="rest">${rest}</dd></div>`)}</dl>`;
+    <div key=${name} data-counter=${name.toLowerCase()}><dt>${name}</dt><dd key=${`value ${value}`} class="value">${amount(value)}</dd><dd class="rest">${rest}</dd></div>`)}</dl>`;
 }
 
 /** In how many sessions each objective is met. */
@@ -58,22 +59,23 @@ export function RecentChart({ series, now, span, piece, height, has_axes }) {
   const at = Math.max(now, Date.now());  // numbers may be younger than the page's clock
   const shown = useMemo(() => columns(series, at, span, piece), [Math.floor(at / piece), series.base, piece]);
   const sum = sum_of(shown);
-  const minutes = `last ${span / 60_000} min`;
-  const words = sum.is_watched ? `${count_of(sum.messages, 'message')}, ${count_of(sum.calls, 'call')}` : 'not watched yet';
+  const is_young = series.since !== null && series.since > at - span;
+  const since = is_young ? `since ${clock(new Date(series.since), k_zone)}` : `last ${span / 60_000} min`;
+  const words = sum.is_watched ? `${since}: ${count_of(sum.messages, 'message')}, ${count_of(sum.calls, 'call')}` : 'not watched yet';
   return html`<figure class="recent">
-    <${Chart} columns=${shown} height=${height} has_axes=${has_axes} label=${`Messages and calls, ${minutes}: ${words}`} />
-    <figcaption><span><i class="swatch" data-of="messages"></i>Messages <i class="swatch" data-of="calls"></i>Calls</span>
-      <span class="sum">${minutes}: ${words}</span></figcaption>
+    <${Chart} columns=${shown} height=${height} has_axes=${has_axes} label=${`Messages and calls, ${words}`} />
+    <figcaption><span><i class="swatch"></i>Messages <i class="swatch" data-of="calls"></i>Calls
+      ${has_axes && sum.has_gap && html` <i class="swatch" data-of="unknown"></i>Not watched`}</span>
+      <span class="sum">${words}</span></figcaption>
   </figure>`;
 }
 
 export function LastActivity({ stats, live, now }) {
   const at = to_date(stats?.last_activity_at);
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return html`<p class="pulse" data-live=${live?.is_live ? 'yes' : 'no'}>
     <span class="dot" aria-hidden="true"></span>
     ${live?.is_live ? 'Live' : 'Not live'}<span class="when">${at
-      ? html`last activity <time datetime=${at.toISOString()} title=${long_time(at, zone)}>${said_ago(at, now)}</time>`
+      ? html`last activity <time datetime=${at.toISOString()} title=${long_time(at, k_zone)}>${said_ago(at, now)}</time>`
       : 'no activity yet'}</span>
   </p>`;
 }

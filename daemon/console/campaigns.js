@@ -16,7 +16,8 @@ export function Campaigns({ realtime, query, ask }) {
   const before = useRef([]);
   const open = query.get('campaign');
   // The cards stay joined behind the details: their charts go on.
-  before.current = followed(before.current, open === null ? on_screen : [open], k_followed);
+  const names = rows.map(({ campaign }) => campaign);
+  before.current = followed(before.current, open === null ? on_screen : [open], names, k_followed);
   const live = use_numbers(realtime, before.current);
   const now = use_seconds();
   const row = rows.find(({ campaign }) => campaign === open);

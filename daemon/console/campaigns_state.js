@@ -64,10 +64,11 @@ function was_watched({ since, gaps }, from, to) {
   return !gaps.some((gap) => gap.from < to && (gap.to === null || gap.to > from));
 }
 
-/** Adds up: {messages, calls, is_watched: any of it was}. */
+/** Adds up: {messages, calls, is_watched: some of it was, has_gap: some of it was not}. */
 export function sum_of({ messages, calls }) {
   const add = (all) => all.reduce((sum, one) => sum + (one ?? 0), 0);
-  return { messages: add(messages), calls: add(calls), is_watched: messages.some((one) => one !== null) };
+  const unknown = messages.filter((one) => one === null).length;
+  return { messages: add(messages), calls: add(calls), is_watched: unknown < messages.length, has_gap: unknown > 0 };
 }
 
 /**
@@ -82,9 +83,12 @@ export function merged(before, rows) {
   return [...[...fresh.values()].sort((a, b) => at(b) - at(a)), ...kept];
 }
 
-/** Which campaigns to follow: those `wanted`, then those followed before, at most `limit`. */
-export function followed(before, wanted, limit) {
-  const next = [...new Set([...wanted, ...before])].slice(0, limit);
+/**
+ * Which campaigns to follow, at most `limit`: those on the screen, then those followed before, then
+ * the others. Is `before` itself if nothing changes.
+ */
+export function followed(before, on_screen, others, limit) {
+  const next = [...new Set([...on_screen, ...before, ...others])].slice(0, limit);
   return next.length === before.length && next.every((name) => before.includes(name)) ? before : next;
 }
 

@@ -16,7 +16,7 @@ function options(uPlot, { width, height, has_axes }) {
     padding: has_axes ? [8, 8, 0, 0] : [2, 0, 0, 0],
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(k_least_top, high ?? 0)] } },
+    scales: { x: { time: true, range: whole_pieces }, y: { range: (_, low, high) => [0, Math.max(k_least_top, high ?? 0)] } },
     axes: has_axes
       ? [{ ...axis, grid: { show: false }, space: 90, size: 24, values: '{HH}:{mm}' },
         { ...axis, grid, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000, 50_000] }]
@@ -28,6 +28,12 @@ function options(uPlot, { width, height, has_axes }) {
   };
 }
 
+/** Room for the first and the last bar, which stand in the middle of their pieces. */
+function whole_pieces(plot, first, last) {
+  const half = (plot.data[0][1] - plot.data[0][0]) / 2;
+  return [first - half, last + half];
+}
+
 /** Where nobody counted the ground is tinted: nothing known is not nothing happened. */
 function tint_unknown(plot) {
   const [times, , messages] = plot.data;
@@ -35,7 +41,7 @@ function tint_unknown(plot) {
   plot.ctx.fillStyle = color('--hover');
   for (let n = 0; n < times.length; n += 1) {
     if (messages[n] !== null) continue;
-    const left = Math.max(plot.bbox.left, Math.floor(plot.valToPos(times[n] - half, 'x', true)));
+    const left = Math.floor(plot.valToPos(times[n] - half, 'x', true));
     const right = Math.ceil(plot.valToPos(times[n] + half, 'x', true));
     plot.ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
   }
@@ -75,7 +81,7 @@ export function Chart({ columns, label, height, has_axes = false }) {
       const width = box.current.clientWidth;
       plot.current = new uPlot(options(uPlot, { width, height, has_axes }), stacked(latest.current), box.current);
       remove = keep_in_shape(plot.current, box.current, height);
-    }).catch(() => {});
+    }, () => {});
     return () => {
       is_gone = true;
       remove();

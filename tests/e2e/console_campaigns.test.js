@@ -45,7 +45,7 @@ describe('Series', () => {
     const series = empty_series();
     add_numbers(series, numbers(1000, 10), 100_500);
     add_numbers(series, numbers(1002, 11), 101_000);
-    assert.deepEqual(sum_of(read(series, 105_000)), { messages: 2, calls: 1, is_watched: true });
+    assert.deepEqual(sum_of(read(series, 105_000)), { messages: 2, calls: 1, is_watched: true, has_gap: true });
   });
 
   test('Series_BeforeAnybodyWatched_IsUnknownAndNotZero', () => {
@@ -93,11 +93,11 @@ describe('Lists', () => {
     assert.equal(next[2].stats.last_activity_at, '2026-02-02T00:00:00Z');
   });
 
-  test('Followed_WantedOnesComeFirst_OthersStayWhileThereIsRoom', () => {
-    assert.deepEqual(followed(['a', 'b'], ['c'], 3), ['c', 'a', 'b']);
-    assert.deepEqual(followed(['a', 'b', 'c'], ['d'], 3), ['d', 'a', 'b']);
+  test('Followed_OnTheScreenFirst_ThenThoseBefore_ThenOthersWhileThereIsRoom', () => {
+    assert.deepEqual(followed(['a', 'b'], ['c'], ['d', 'e'], 4), ['c', 'a', 'b', 'd']);
+    assert.deepEqual(followed(['a', 'b', 'c'], ['d'], ['e'], 3), ['d', 'a', 'b']);
     const before = ['a', 'b'];
-    assert.equal(followed(before, ['b'], 3), before);
+    assert.equal(followed(before, ['b'], ['c'], 2), before);
   });
 
   test('Words_OfRows_AreThoseOfTheContract', () => {
