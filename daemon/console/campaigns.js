@@ -21,7 +21,10 @@ export function Campaigns({ realtime, query, ask }) {
   const live = use_numbers(realtime, before.current);
   const now = use_seconds();
   const row = rows.find(({ campaign }) => campaign === open);
-  const numbers_of = (one) => live.get(one.campaign)?.stats ?? one.stats ?? null;
+  const numbers_of = ({ campaign, stats }) => {
+    const last = live.get(campaign)?.stats;
+    return (before.current.includes(campaign) ? last ?? stats : stats ?? last) ?? null;
+  };
 
   if (open !== null) {
     return html`<main class="room campaigns" aria-label="Campaign">

@@ -24,6 +24,7 @@ export function use_campaign_rows(ask) {
         // The daemon is away: the bar says so already.
         return { ...before, problem: status === 0 ? null : `The campaigns could not be read: ${reason}.` };
       });
+      clearTimeout(timer);  // another reading may have been quicker
       timer = setTimeout(again, body ? k_reread : k_retry);
     };
     const again = () => (document.visibilityState === 'visible' ? read() : undefined);
