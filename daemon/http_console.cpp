@@ -1,8 +1,10 @@
 #include "daemon/http_console.hpp"
 
 #include "daemon/embedded.hpp"
+#include "daemon/http_encoding.hpp"
 
 #include <array>
+#include <map>
 
 namespace pgcast {
 namespace http = boost::beast::http;
@@ -36,20 +38,29 @@ const char* media_type_of(std::string_view name) {
   return "text/plain; charset=utf-8";
 }
 
+/// Compressed by whoever asks first, for all threads.
+const std::map<std::string_view, fixed_body>& console_bodies() {
+  static const auto bodies = [] {
+    std::map<std::string_view, fixed_body> all;
+    for (const auto& file : console_files) all.emplace(file.name, make_fixed_body(file.bytes));
+    return all;
+  }();
+  return bodies;
+}
+
 }  // namespace
 
 std::optional<http_response> console_file(const http_request& r, std::string_view path) {
   std::string_view name = path == "/" ? "index.html" : path;
   if (name.starts_with("/console/")) name.remove_prefix(9);
-  for (const auto& file : console_files) {
-    if (file.name != name) continue;
-    auto out = answer(r, http::status::ok, media_type_of(name), std::string{file.bytes});
-    out.set("Content-Security-Policy", k_content_policy);
-    out.set("Referrer-Policy", "no-referrer");
-    out.set(http::field::cache_control, "no-cache");
-    return out;
-  }
-  return std::nullopt;
+  const auto found = console_bodies().find(name);
+  if (found == console_bodies().end()) return std::nullopt;
+  auto out = encode_answer(r, media_type_of(name), found->second);
+  out.set("Content-Security-Policy", k_content_policy);
+  out.set("Referrer-Policy", "no-referrer");
+  out.set(http::field::cache_control, "no-cache");  // kept, and asked about each time: 304
+  out.set(http::field::vary, "Accept-Encoding");
+  return out;
 }
 
 }  // namespace pgcast

@@ -9,13 +9,14 @@
 
 #include <array>
 #include <charconv>
+#include <optional>
 
 namespace pgcast {
 namespace http = boost::beast::http;
 namespace {
 
 constexpr std::size_t k_least_compressed = 1'024;
-constexpr int k_level = 1;  // the text is JSON: higher levels cost more than they save
+constexpr int k_fast = 1;  // the text is JSON: higher levels cost more than they save
 constexpr int k_gzip = MAX_WBITS + 16;
 
 std::string_view trim(std::string_view text) {
@@ -53,9 +54,9 @@ std::string tag_of(std::string_view identity) {
 }
 
 /// "" if zlib fails.
-std::string compress(const std::string& text) {
+std::string compress(std::string_view text, int level) {
   z_stream z{};
-  if (deflateInit2(&z, k_level, Z_DEFLATED, k_gzip, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
+  if (deflateInit2(&z, level, Z_DEFLATED, k_gzip, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
     return {};
   }
   std::string out(deflateBound(&z, text.size()), '\0');
@@ -72,6 +73,27 @@ std::string compress(const std::string& text) {
 std::string_view header(const http_request& r, http::field name) {
   const auto value = r[name];
   return {value.data(), value.size()};
+}
+
+/// 304 to who has it already.
+std::optional<http_response> not_modified(const http_request& r, const char* type,
+                                          std::string_view tag) {
+  if (!has_tag(header(r, http::field::if_none_match), tag)) return std::nullopt;
+  auto reply = answer(r, http::status::not_modified, type, "");
+  reply.erase(http::field::content_length);
+  reply.erase(http::field::content_type);
+  reply.set(http::field::etag, tag);
+  return reply;
+}
+
+/// `packed` is the gzip form, empty: there is none.
+http_response encoded(const http_request& r, const char* type, std::string body, std::string packed,
+                      std::string_view tag) {
+  const bool is_packed = !packed.empty();
+  auto reply = answer(r, http::status::ok, type, is_packed ? std::move(packed) : std::move(body));
+  if (is_packed) reply.set(http::field::content_encoding, "gzip");
+  reply.set(http::field::etag, tag);
+  return reply;
 }
 
 }  // namespace
@@ -103,20 +125,23 @@ bool has_tag(std::string_view if_none_match, std::string_view tag) {
 http_response encode_answer(const http_request& r, const char* type, std::string body,
                             std::string_view identity) {
   const auto tag = tag_of(identity);
-  if (has_tag(header(r, http::field::if_none_match), tag)) {
-    auto reply = answer(r, http::status::not_modified, type, "");
-    reply.erase(http::field::content_length);
-    reply.erase(http::field::content_type);
-    reply.set(http::field::etag, tag);
-    return reply;
-  }
+  if (auto reply = not_modified(r, type, tag)) return *std::move(reply);
   const bool is_compressed =
       body.size() >= k_least_compressed && accepts_gzip(header(r, http::field::accept_encoding));
-  auto packed = is_compressed ? compress(body) : std::string{};
-  auto reply = answer(r, http::status::ok, type, packed.empty() ? std::move(body) : packed);
-  if (!packed.empty()) reply.set(http::field::content_encoding, "gzip");
-  reply.set(http::field::etag, tag);
-  return reply;
+  auto packed = is_compressed ? compress(body, k_fast) : std::string{};
+  return encoded(r, type, std::move(body), std::move(packed), tag);
+}
+
+fixed_body make_fixed_body(std::string_view text) {
+  auto packed = compress(text, Z_BEST_COMPRESSION);
+  if (packed.size() >= text.size()) packed.clear();
+  return {text, std::move(packed), tag_of(text)};
+}
+
+http_response encode_answer(const http_request& r, const char* type, const fixed_body& body) {
+  if (auto reply = not_modified(r, type, body.tag)) return *std::move(reply);
+  const bool takes_packed = accepts_gzip(header(r, http::field::accept_encoding));
+  return encoded(r, type, std::string{body.text}, takes_packed ? body.packed : "", body.tag);
 }
 
 }  // namespace pgcast

@@ -18,4 +18,13 @@ bool has_tag(std::string_view if_none_match, std::string_view tag);
 http_response encode_answer(const http_request& r, const char* type, std::string body,
                             std::string_view identity);
 
+/// A body that never changes, with what is made of it once.
+struct fixed_body {
+  std::string_view text;  ///< must outlive it
+  std::string packed;     ///< gzip; empty where that does not pay
+  std::string tag;
+};
+fixed_body make_fixed_body(std::string_view text);
+http_response encode_answer(const http_request& r, const char* type, const fixed_body& body);
+
 }  // namespace pgcast

@@ -4,13 +4,15 @@ import { Realtime } from './realtime.js';
 import { Calls } from './calls.js';
 import { Candidate } from './candidate.js';
 import { Chats } from './chats.js';
+import { Campaigns } from './campaigns.js';
 import { Connection } from './connection.js';
 import { SignIn } from './sign_in.js';
 
-/** path -> room; the first is where one starts. Campaigns, Operations join here. */
+/** path -> room; the first is where one starts. */
 const k_rooms = [
   { path: 'chats', title: 'Chats', view: Chats },
   { path: 'calls', title: 'Calls', view: Calls },
+  { path: 'campaigns', title: 'Campaigns', view: Campaigns },
   { path: 'candidate', title: 'Candidate', view: Candidate },
 ];
 

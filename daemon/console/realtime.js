@@ -61,7 +61,7 @@ export class Realtime {
 
   /**
    * Follows a topic. `options` go into config.broadcast; handlers: snapshot(payload),
-   * event(name, payload), joined(), failed(reason). Returns the channel; leave() ends it. With
+   * event(name, payload), joined(), lost(), failed(reason). Returns the channel; leave() ends it. With
    * `is_aside` among them its snapshot is not news after an outage.
    */
   join(topic, options, handlers) {
@@ -201,6 +201,7 @@ class Channel {
   }
 
   stop() {
+    if (this.is_joined) this.handlers.lost?.();
     this.is_joined = false;
     clearTimeout(this.timer);
   }
@@ -259,6 +260,8 @@ class Channel {
       return this.handlers.snapshot(payload);
     }
     if (!payload?.cursor) return; // typing and the like: not a row
+    // Numbers are whole each time: there is nothing to drop as known and nothing to resume.
+    if (name === 'stats') return this.handlers.event(name, payload);
     this.cursor = payload.cursor;
     if (!this.recent.add(payload.id)) return;
     this.realtime.recovery?.add(name, payload);
