@@ -8,6 +8,7 @@
 #include "daemon/log.hpp"
 #include "daemon/maintenance.hpp"
 #include "daemon/metrics.hpp"
+#include "daemon/operations_desk.hpp"
 #include "daemon/reader.hpp"
 #include "daemon/shard.hpp"
 #include "daemon/systemd.hpp"
@@ -61,6 +62,7 @@ class daemon_process : public event_sink {
         admin_(context_.get_executor()),
         reader_(context_.get_executor(), c, *this, recruiting_description()),
         maintenance_(context_.get_executor(), c),
+        desk_(context_.get_executor(), shards_, [this] { return report_source(); }),
         keys_(c.jwks, [this](key_source::keys keys) { use_keys(keys); }),
         signals_(context_, SIGTERM, SIGINT, SIGHUP),
         timer_(context_) {
@@ -72,7 +74,12 @@ class daemon_process : public event_sink {
         [this](const std::string& client_id) -> shard& {
           return *shards_[std::hash<std::string>{}(client_id) % shards_.size()];
         },
-        held_, keys_, census_, proxies_};
+        [this] { return desk_.report(); },
+        [this](std::uint64_t event_id) { return desk_.follow(event_id); },
+        held_,
+        keys_,
+        census_,
+        proxies_};
     for (unsigned i = 0; i < c.threads; ++i) {
       shards_.push_back(std::make_unique<shard>(c, recruiting_description(), others));
     }
@@ -103,6 +110,7 @@ class daemon_process : public event_sink {
   // event_sink, on the main thread
 
   void deliver(std::shared_ptr<const event_chunk> chunk) override {
+    desk_.observe(*chunk);
     for (const auto& s : shards_) s->deliver(chunk);
   }
 
@@ -211,6 +219,14 @@ class daemon_process : public event_sink {
     return {true, ""};
   }
 
+  source_report report_source() const {
+    const auto now = state();
+    const std::string_view name = source_ == source_state::live   ? "live"
+                                  : source_ == source_state::lost ? "lost"
+                                                                  : "connecting";
+    return {name, detail_, now.is_ready, now.reason};
+  }
+
   /// Clients are told of an outage that lasts, and of its end; short ones pass unnoticed.
   asio::awaitable<void> announce_outage() {
     outage_timer_.emplace(context_, k_noticed_outage);
@@ -311,6 +327,7 @@ class daemon_process : public event_sink {
   listener admin_;
   reader reader_;
   maintenance maintenance_;
+  operations_desk desk_;
   key_source keys_;
   asio::signal_set signals_;
   asio::steady_timer timer_;

@@ -3,6 +3,7 @@
 #include "daemon/embedded.hpp"
 #include "daemon/http_encoding.hpp"
 #include "daemon/http_events.hpp"
+#include "daemon/http_operations.hpp"
 #include "daemon/metrics.hpp"
 
 #include <boost/beast/core/string.hpp>
@@ -73,6 +74,16 @@ http_response answer_ticket(const http_request& r, std::string ticket) {
   return as_api(r, std::move(reply));
 }
 
+/// The state of a moment: nobody keeps it.
+http_response answer_moment(const http_request& r, std::string body) {
+  metrics().api_requests[api_outcome::ok].add();
+  const std::string identity = body;
+  auto reply = encode_answer(r, "application/json", std::move(body), identity);
+  reply.erase(http::field::etag);
+  reply.set(http::field::cache_control, "no-store");
+  return as_api(r, std::move(reply));
+}
+
 }  // namespace
 
 bool is_api_path(const request_target& t) {
@@ -88,11 +99,15 @@ asio::awaitable<http_response> answer_api(shard_services& services, const http_r
   const auto request = parse_api_request(path, target.query);
   const bool is_document = path.size() == 1 && path[0] == "openapi.json";
   const bool is_ticket = path.size() == 1 && path[0] == "tickets";
+  const auto operation = parse_operations_request(path);
+  const bool is_posted =
+      is_ticket || (operation && operation->wanted == operations_request::kind::token);
   const bool is_read = r.method() == http::verb::get || r.method() == http::verb::head;
-  if (is_ticket && r.method() != http::verb::post) {
+  if (is_posted && r.method() != http::verb::post) {
     co_return answer_wrong_method(r, "POST, OPTIONS");
   }
-  const bool is_there = is_document || request || request.error().status != 404;
+  const bool is_there =
+      is_document || (operation && !is_posted) || request || request.error().status != 404;
   if (is_there && !is_read) co_return answer_wrong_method(r, "GET, HEAD, OPTIONS");
   if (is_document) co_return answer_document(r);
   const auto& settings = services.settings;
@@ -103,6 +118,11 @@ asio::awaitable<http_response> answer_api(shard_services& services, const http_r
   const auto who = identify(r, target, settings, now);
   if (!who) co_return answer_unauthorized(r, who.error());
   if (is_ticket) co_return answer_ticket(r, make_ticket(token_of(r, target), settings, now));
+  if (operation) {
+    auto told = co_await answer_operations(services, *operation, who->role, r.body());
+    if (!told) co_return refuse(r, told.error());
+    co_return answer_moment(r, *std::move(told));
+  }
   if (!request) co_return refuse(r, request.error());
   const auto viewer = services.policies.class_of(who->role, who->class_key);
   api_request wanted = *request;

@@ -29,6 +29,7 @@ struct hub::entry {
   std::string key;
   topic_kind kind;
   std::vector<std::unique_ptr<form>> forms;
+  std::size_t members = 0;  ///< places that are no follower's
   bool is_of_changes = false;
   std::string indexed_table;  ///< of changes with a value: where it is counted in indexed_
   table_column indexed_column;
@@ -48,6 +49,8 @@ void subscription::reset() {
 }
 
 namespace {
+
+constexpr std::size_t k_surveyed_buckets = 2'048;
 
 /// Whether the same bytes are for both, where they see the same. Changes show the columns that a
 /// role may read.
@@ -89,13 +92,13 @@ hub::~hub() = default;
 
 subscription hub::subscribe(const std::string& topic, topic_kind kind, audience as,
                             subscriber& who) {
-  return add(topics_, std::make_unique<entry>(entry{topic, kind, {}, false, {}, {}}), std::move(as),
-             who);
+  return add(topics_, std::make_unique<entry>(entry{topic, kind, {}, 0, false, {}, {}}),
+             std::move(as), who);
 }
 
 subscription hub::subscribe_changes(const change_spec::key& key, audience as, subscriber& who) {
   const auto table = table_key(key.schema, key.table);
-  auto fresh = std::make_unique<entry>(entry{table, topic_kind::plain, {}, true, {}, {}});
+  auto fresh = std::make_unique<entry>(entry{table, topic_kind::plain, {}, 0, true, {}, {}});
   if (key.equality) {
     fresh->key = value_key(table, key.column, key.equality->value);
     fresh->indexed_table = table;
@@ -114,6 +117,7 @@ subscription hub::subscribe_changes(const change_spec::key& key, audience as, su
 subscription hub::add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who) {
   auto& slot = among[fresh->key];
   if (!slot) slot = std::move(fresh);
+  if (as.role == audience::part::member) ++slot->members;
   auto& g = group_for(*slot, std::move(as));
   g.places.push_back(new subscription::place{this, slot.get(), &g, &who, g.places.size()});
   return subscription{g.places.back()};
@@ -140,6 +144,7 @@ void hub::remove(subscription::place* p) {
   places[p->slot]->slot = p->slot;
   places.pop_back();
   auto* topic = p->topic;
+  if (p->among->of->as.role == audience::part::member) --topic->members;
   if (places.empty()) {
     auto* const f = p->among->of;
     std::erase_if(f->groups, [&](const auto& g) { return g.get() == p->among; });
@@ -217,8 +222,9 @@ std::vector<authorizer::question> hub::questions(const event_chunk& chunk) const
   return out;
 }
 
-void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
-                        const visibility_map& visible) {
+std::size_t hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                               const visibility_map& visible) {
+  std::size_t told = 0;
   event_payloads payloads(*chunk->batch, e);
   const auto to_topic = [&](entry& topic, bool had_old, bool has_new) {
     for (const auto& f : topic.forms) {
@@ -228,6 +234,7 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
         const event_sides sides{had_old && seen.old_row, has_new && seen.new_row};
         if (view_of(e.op, sides) == event_view::hidden || !seen.all_columns) continue;
         d.turn_to(sides);
+        told += g->places.size();
         for (auto* p : g->places) p->who->on_event(d);
       }
     }
@@ -240,7 +247,7 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
     }
   };
   if (e.op == operation::truncate) {
-    if (e.description == nullptr) return;
+    if (e.description == nullptr) return told;
     const bool moves = e.description->carries(topic_kind::phone) ||
                        e.description->name == description_.membership_table;
     for (const auto& [key, topic] : topics_) {
@@ -250,7 +257,7 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
         to_topic(*topic, true, true);
       }
     }
-    return;
+    return told;
   }
   for (const auto& r : e.routes) {
     const auto found = topics_.find(r.topic);
@@ -261,10 +268,12 @@ void hub::publish_event(const std::shared_ptr<const event_chunk>& chunk, const e
       to_topic(*found->second, r.had_old, r.has_new);
     }
   }
+  return told;
 }
 
-void hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
-                          const visibility_map& visible) {
+std::size_t hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                                 const visibility_map& visible) {
+  std::size_t told = 0;
   event_rows rows(e);
   for (const auto* topic : change_entries(e, rows)) {
     for (const auto& f : topic->forms) {
@@ -277,38 +286,54 @@ void hub::publish_changes(const std::shared_ptr<const event_chunk>& chunk, const
         const bool is_seen = e.op == operation::remove ? seen.old_row : seen.new_row;
         if (!is_seen) continue;
         d.turn_to({seen.old_row, seen.new_row});
+        told += g->places.size();
         for (auto* p : g->places) p->who->on_event(d);
       }
     }
   }
+  return told;
 }
 
 void hub::publish(const std::shared_ptr<const event_chunk>& chunk, const visibility_map& visible) {
   if (chunk->events.empty()) published_ = *chunk->batch;
   for (const auto& e : chunk->events) {
-    if (e.broadcast) {
-      publish_kept(chunk, e);
-    } else {
-      publish_event(chunk, e, visible);
-      publish_changes(chunk, e, visible);
-    }
+    const auto told = e.broadcast ? publish_kept(chunk, e) : publish_event(chunk, e, visible);
+    handed_.add(e.id, told, e.broadcast ? 0 : publish_changes(chunk, e, visible));
     published_ = {chunk->batch->history, chunk->batch->at(e.id)};
   }
 }
 
-void hub::publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e) {
+std::size_t hub::publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e) {
+  std::size_t told = 0;
   const auto found = topics_.find(e.broadcast->key);
-  if (found == topics_.end()) return;
+  if (found == topics_.end()) return told;
   for (const auto& f : found->second->forms) {
     if (f->as.role == audience::part::follower) continue;
     kept_delivery d(chunk, e, f->as);
     for (const auto& g : f->groups) {
+      told += g->places.size();
       for (auto* p : g->places) p->who->on_kept(d);
     }
   }
+  return told;
 }
 
 void hub::forget_place() { published_ = {std::make_shared<source_history>(), {}}; }
+
+std::size_t hub::members_of(std::string_view topic) const {
+  const auto found = topics_.find(topic);
+  return found == topics_.end() ? 0 : found->second->members;
+}
+
+std::optional<std::size_t> hub::survey(std::size_t from, busiest_topics& into) const {
+  const auto end = std::min(from + k_surveyed_buckets, topics_.bucket_count());
+  for (auto bucket = from; bucket < end; ++bucket) {
+    for (auto at = topics_.begin(bucket); at != topics_.end(bucket); ++at) {
+      into.add(at->first, at->second->members);
+    }
+  }
+  return end < topics_.bucket_count() ? std::optional{end} : std::nullopt;
+}
 
 void hub::publish(const client_broadcast& b) {
   const auto found = topics_.find(b.topic);

@@ -2,11 +2,14 @@
 
 #include "daemon/authorizer.hpp"
 #include "daemon/delivery.hpp"
+#include "protocol/busiest_topics.hpp"
+#include "protocol/event_trace.hpp"
 #include "protocol/presence.hpp"
 #include "protocol/router.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -86,6 +89,18 @@ class hub {
   /// The source begins a new history: where publishing stands is not known until it says so.
   void forget_place();
 
+  /// The newest events and how many were told of each. Times are the caller's to add.
+  handed_events& handed() { return handed_; }
+  const handed_events& handed() const { return handed_; }
+
+  std::size_t topics() const { return topics_.size(); }
+  /// Those who have joined a topic; who follows it through another topic, or counts, is none.
+  std::size_t members_of(std::string_view topic) const;
+  /// One step of a walk over all topics: adds those of 2,048 buckets of the table, about 0.1 ms.
+  /// `from` is 0 at first, then what came back; nothing: that was the last step. A table that
+  /// grows between two steps may show a topic twice or not at all.
+  std::optional<std::size_t> survey(std::size_t from, busiest_topics& into) const;
+
  private:
   friend class subscription;
   struct group;
@@ -99,11 +114,12 @@ class hub {
   using entries =
       std::unordered_map<std::string, std::unique_ptr<entry>, string_hash, std::equal_to<>>;
 
-  void publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
-                     const visibility_map& visible);
-  void publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e);
-  void publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
-                       const visibility_map& visible);
+  // Each gives the number of subscribers that were told.
+  std::size_t publish_event(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                            const visibility_map& visible);
+  std::size_t publish_kept(const std::shared_ptr<const event_chunk>& chunk, const event& e);
+  std::size_t publish_changes(const std::shared_ptr<const event_chunk>& chunk, const event& e,
+                              const visibility_map& visible);
   std::vector<const entry*> change_entries(const event& e, event_rows& rows) const;
   subscription add(entries& among, std::unique_ptr<entry> fresh, audience as, subscriber& who);
   static group& group_for(entry& topic, audience as);
@@ -114,6 +130,7 @@ class hub {
   entries changes_;  ///< of postgres_changes, by table, or by table, column and value
   std::unordered_map<std::string, std::vector<indexed_column>> indexed_;  ///< by table
   batch_span published_;
+  handed_events handed_;
 };
 
 }  // namespace pgcast

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 #include <simdjson.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 
@@ -16,6 +18,14 @@ namespace pgcast {
 namespace {
 
 using spdlog::level::level_enum;
+
+constexpr std::size_t k_problems = 100;
+
+/// Where warnings and errors are kept; spdlog's lock of a sink guards it.
+std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt>& problems() {
+  static std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> kept;
+  return kept;
+}
 
 std::string_view level_name(level_enum level) {
   switch (level) {
@@ -137,8 +147,22 @@ void set_log_level(const std::string& level) {
 void start_logging(log_format format, const std::string& level) {
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   sink->set_formatter(std::make_unique<line_formatter>(resolve_log_format(format)));
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("pgcast", std::move(sink)));
+  problems() = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(k_problems);
+  problems()->set_level(spdlog::level::warn);
+  const spdlog::sinks_init_list sinks{std::move(sink), problems()};
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("pgcast", sinks));
   set_log_level(level);
+}
+
+std::vector<log_record> recent_problems() {
+  std::vector<log_record> out;
+  if (!problems()) return out;
+  for (const auto& m : problems()->last_raw()) {
+    const std::string_view text(m.payload.data(), m.payload.size());
+    out.push_back({m.time, level_name(m.level), escape_control_characters(text)});
+  }
+  std::reverse(out.begin(), out.end());
+  return out;
 }
 
 }  // namespace pgcast

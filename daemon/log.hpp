@@ -4,8 +4,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgcast {
 
@@ -19,6 +21,16 @@ namespace pgcast {
 /// Control characters of a message are escaped, so a topic or a header cannot forge a line or
 /// drive a terminal. Call once, before the first thread starts; the level may be changed later.
 void start_logging(log_format format, const std::string& level);
+
+/// A line that was logged.
+struct log_record {
+  std::chrono::system_clock::time_point at;
+  std::string_view level;  ///< "warn" or "error", as in the log
+  std::string message;     ///< escaped as in the log
+};
+/// The newest 100 warnings and errors since start_logging(), newest first, whatever the level of
+/// the log lets through above them. Thread-safe.
+std::vector<log_record> recent_problems();
 
 /// One of the accepted values of log.level. Thread-safe.
 void set_log_level(const std::string& level);

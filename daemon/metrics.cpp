@@ -189,4 +189,23 @@ std::string render_metrics(const metric_set& all) {
   return text;
 }
 
+std::string encode_metrics(const metric_set& all) {
+  std::string text = "{";
+  auto out = std::back_inserter(text);
+  for (const auto& [what, value] : all_metrics()) {
+    if (text.size() > 1) text += ',';
+    fmt::format_to(out, "\"{}\":", what.name);
+    if (what.label.empty()) {
+      text += value(all, 0);
+      continue;
+    }
+    text += '{';
+    for (std::size_t i = 0; i < what.values.size(); ++i) {
+      fmt::format_to(out, "{}\"{}\":{}", i == 0 ? "" : ",", what.values[i], value(all, i));
+    }
+    text += '}';
+  }
+  return text + "}";
+}
+
 }  // namespace pgcast

@@ -143,4 +143,7 @@ std::span<const metric_description> metric_list();
 /// `all` in Prometheus' text format 0.0.4, for `Content-Type: text/plain; version=0.0.4`.
 std::string render_metrics(const metric_set& all);
 
+/// The same as JSON: {"<name>": number, or {"<label's value>": number, ..}, ..}.
+std::string encode_metrics(const metric_set& all);
+
 }  // namespace pgcast

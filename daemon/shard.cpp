@@ -92,6 +92,8 @@ shard::shard(const config& c, const relay_description& description, siblings oth
                 others_.keys,
                 others_.broadcast,
                 others_.announce,
+                others_.report_operations,
+                others_.follow_event,
                 {},
                 {},
                 {},
@@ -318,7 +320,12 @@ asio::awaitable<void> shard::publish_chunk(std::shared_ptr<const event_chunk> ch
   }
   // What is left of a history that is over: the new one begins with a chunk without events.
   if (chunk->events.empty()) awaits_place_ = false;
-  if (!awaits_place_) topics_.publish(chunk, *visible);
+  if (awaits_place_) co_return;
+  topics_.publish(chunk, *visible);
+  if (chunk->events.empty()) co_return;
+  const auto now = std::chrono::system_clock::now();
+  topics_.handed().published(chunk->events.size(), now);
+  publish_lag_.add(lag_since(chunk->events.back().commit_timestamp, now), lag_window::clock::now());
 }
 
 void shard::broadcast(std::shared_ptr<const client_broadcast> b) {

@@ -2,8 +2,10 @@
 
 #include "daemon/connection.hpp"
 #include "daemon/http.hpp"
+#include "daemon/operations_report.hpp"
 #include "daemon/pg_pool.hpp"
 #include "daemon/shard_services.hpp"
+#include "protocol/lag_window.hpp"
 
 #include <boost/asio/experimental/channel.hpp>
 #include <boost/asio/io_context.hpp>
@@ -11,7 +13,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -27,6 +33,9 @@ class shard {
     std::function<void(std::shared_ptr<const presence_change>)> announce;  ///< to every shard
     /// The shard of all clients with that id: there they find their places.
     std::function<shard&(const std::string& client_id)> home_of;
+    /// The state of the whole daemon, and of one event.
+    std::function<boost::asio::awaitable<std::string>()> report_operations;
+    std::function<boost::asio::awaitable<std::string>(std::uint64_t event_id)> follow_event;
     const hold_up& held;
     key_source& keys;
     census& clients;
@@ -70,7 +79,18 @@ class shard {
   }
   std::size_t connections() const { return count_.load(std::memory_order_relaxed); }
 
+  /// The shard as it is now. The walk over its topics lets others take their turns.
+  boost::asio::awaitable<thread_report> report();
+  /// How many have joined each of these topics here.
+  boost::asio::awaitable<std::vector<std::size_t>> count_members(std::vector<std::string> topics);
+  /// Nothing if it has not been published here, or is not among the newest.
+  boost::asio::awaitable<std::optional<handed_event>> find_handed(std::uint64_t event_id);
+
  private:
+  boost::asio::awaitable<thread_report> survey();
+  boost::asio::awaitable<std::vector<std::size_t>> count_here(std::vector<std::string> topics);
+  boost::asio::awaitable<std::optional<handed_event>> find_here(std::uint64_t event_id);
+
   boost::asio::awaitable<void> serve(int descriptor, int family);
   client_socket::stream open_stream(int descriptor, int family);
   void start_client(upgraded_client client);
@@ -117,6 +137,7 @@ class shard {
   std::size_t drain_total_ = 0;
   std::int64_t counted_places_ = 0;
   std::chrono::steady_clock::time_point suspect_until_{};
+  lag_window publish_lag_;
   bool awaits_place_ = false;  ///< after start_over(), until the new history has begun
   std::thread thread_;
 };

@@ -19,10 +19,12 @@
 #include "protocol/presence_message.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -86,6 +88,10 @@ struct shard_services {
   std::function<void(client_broadcast)> broadcast;
   /// A change of who is present on its way to the boards of all shards.
   std::function<void(std::shared_ptr<const presence_change>)> announce;
+  /// The state of the whole daemon as JSON.
+  std::function<boost::asio::awaitable<std::string>()> report_operations;
+  /// What became of an event as JSON; "": it is not among the newest.
+  std::function<boost::asio::awaitable<std::string>(std::uint64_t event_id)> follow_event;
   /// Connections with something to send at the end of this turn (corked sends).
   std::vector<std::shared_ptr<connection>> dirty;
   /// Asks the shard to flush `dirty` soon; called by whoever puts the first one in.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int64_t k_second_us = 1'000'000;
 constexpr std::int64_t k_day_s = 86'400;
+constexpr std::chrono::seconds k_2000{946'684'800};  // since 1970
 
 struct civil_date {
   std::int64_t year;
@@ -62,6 +63,15 @@ std::string timestamp_text(std::int64_t us) {
                 date.day, in_day / 3600, in_day / 60 % 60, in_day % 60);
   return text.data() + fraction_text(us - seconds * k_second_us) +
          (is_before_christ ? "+00:00 BC" : "+00:00");
+}
+
+std::int64_t timestamp_us_of(std::chrono::system_clock::time_point at) {
+  const auto since_2000 = at.time_since_epoch() - k_2000;
+  return std::chrono::floor<std::chrono::microseconds>(since_2000).count();
+}
+
+std::string time_text(std::chrono::system_clock::time_point at) {
+  return timestamp_text(timestamp_us_of(at));
 }
 
 std::string seconds_text(wide_us us) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +18,10 @@ std::optional<std::int64_t> timestamp_us(std::string_view text);
 
 /// The other way: `2026-01-31T12:00:00.5+00:00` as to_jsonb writes it.
 std::string timestamp_text(std::int64_t us);
+
+/// A moment of the daemon's clock in these microseconds, and as such a text.
+std::int64_t timestamp_us_of(std::chrono::system_clock::time_point at);
+std::string time_text(std::chrono::system_clock::time_point at);
 
 /// Microseconds of intervals and of their sums: the longest interval, 178,000,000 years, is six
 /// hundred times what 64 bits hold.

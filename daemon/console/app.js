@@ -6,6 +6,7 @@ import { Candidate } from './candidate.js';
 import { Chats } from './chats.js';
 import { Campaigns } from './campaigns.js';
 import { Connection } from './connection.js';
+import { Operations } from './operations.js';
 import { SignIn } from './sign_in.js';
 
 /** path -> room; the first is where one starts. */
@@ -14,6 +15,7 @@ const k_rooms = [
   { path: 'calls', title: 'Calls', view: Calls },
   { path: 'campaigns', title: 'Campaigns', view: Campaigns },
   { path: 'candidate', title: 'Candidate', view: Candidate },
+  { path: 'operations', title: 'Operations', view: Operations },
 ];
 
 const k_token = 'pgcast.token';
@@ -32,11 +34,12 @@ function read_address() {
   return { room, query: new URLSearchParams(query), token: sessionStorage.getItem(k_token) };
 }
 
-/** Asks the API; {body} or {status, reason}: 0 = the daemon cannot be reached. */
-async function ask(path, token) {
+/** Asks the API, or posts `content`; {body} or {status, reason}: 0 = the daemon cannot be reached. */
+async function ask(path, token, content) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   try {
-    const answer = await fetch(new URL(path, base), { headers, signal: AbortSignal.timeout(5000) });
+    const posted = content && { method: 'POST', body: JSON.stringify(content) };
+    const answer = await fetch(new URL(path, base), { headers, signal: AbortSignal.timeout(5000), ...posted });
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) return { body, status: answer.status };
     return { status: answer.status, reason: body.detail ?? body.title ?? body.error ?? answer.statusText };
@@ -98,7 +101,7 @@ function House({ address, sign_in }) {
         <a href=${`#/${one.path}`} aria-current=${one === room ? 'page' : null}>${one.title}</a>`)}</nav>
       <${Connection} state=${state} />
     </header>
-    <${room.view} realtime=${realtime} query=${query} ask=${(path) => ask(path, token)} />`;
+    <${room.view} realtime=${realtime} query=${query} ask=${(path, content) => ask(path, token, content)} />`;
 }
 
 render(html`<${App} />`, document.getElementById('app'));

@@ -70,3 +70,15 @@ export function is_zone(zone) {
     return false;
   }
 }
+
+/** "14:05:03.123" of today, else with its day, in the reader's zone. */
+export function moment(date, now = new Date()) {
+  const time = format(undefined, 'moment', { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 }).format(date);
+  const is_today = day_key(date) === day_key(now);
+  return is_today ? time : `${format(undefined, 'short', { day: 'numeric', month: 'short' }).format(date)} ${time}`;
+}
+
+/** "3 February 2026, 14:05:03", in the reader's zone. */
+export function long_moment(date) {
+  return format(undefined, 'long moment', { dateStyle: 'long', timeStyle: 'medium' }).format(date);
+}

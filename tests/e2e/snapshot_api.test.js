@@ -346,7 +346,8 @@ describe('its document', () => {
       await say(world, session, 'one');
       await world.query('INSERT INTO call_info (call_id, session_id) VALUES ($1, $2)', [fresh('call'), session]);
     }
-    const values = { '{campaign}': campaign, '{id}': session, '{phone}': phone };
+    const [{ id: event }] = (await until(async () => { const { events } = await good('operations'); return events.length > 0 && events; }, 'an event'));
+    const values = { '{campaign}': campaign, '{id}': session, '{phone}': phone, '{event}': event };
     const conforms = (value, pointer) => {
       const check = ajv.getSchema(`api#${pointer}`);
       assert.ok(check(value), `${pointer}: ${JSON.stringify(check.errors)}`);

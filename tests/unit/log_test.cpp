@@ -73,5 +73,19 @@ TEST(Log, Level_FollowsConfiguration) {
   EXPECT_FALSE(spdlog::should_log(level_enum::warn));
 }
 
+TEST(Log, Problems_AreTheWarningsAndErrors_NewestFirst) {
+  start_logging(log_format::text, "info");
+  spdlog::info("no problem");
+  spdlog::warn("first\n");
+  spdlog::error("second");
+  const auto found = recent_problems();
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].message, "second");
+  EXPECT_EQ(found[0].level, "error");
+  EXPECT_EQ(found[1].message, "first\\n");
+  for (int n = 0; n < 150; ++n) spdlog::warn("again");
+  EXPECT_EQ(recent_problems().size(), 100U);
+}
+
 }  // namespace
 }  // namespace pgcast

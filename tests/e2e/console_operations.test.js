@@ -1,0 +1,163 @@
+// The console's room Operations in a real browser: its numbers live, an event followed, a token explained.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { describe, test } from 'node:test';
+import { fresh, use_world } from './fixture/world.js';
+import { use_browser } from './fixture/browser.js';
+import { until } from './fixture/process.js';
+import { add_campaign, add_session, say } from './fixture/rows.js';
+import { k_secret, mint, sign } from './fixture/token.js';
+
+const world = use_world({ env: { PGCAST_THREADS: '2' } });
+const browser = use_browser();
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The room, signed in. */
+async function open({ token = mint(), query = '', ...options } = {}) {
+  const page = await browser.page(options);
+  await page.goto(`${world.daemon.url}/#token=${token}`);
+  await page.getByText('Connected').first().waitFor();
+  await page.evaluate((to) => {
+    location.hash = to;
+  }, `#/operations${query}`);
+  return page;
+}
+
+const tile = (page, name) => page.locator('.tile', { hasText: name }).locator('.value');
+const row = (page, text) => page.locator('tr', { hasText: text });
+
+async function explain(page, token) {
+  await page.getByLabel('Token or key that a client sends').fill(token);
+  await page.getByRole('button', { name: 'Explain' }).click();
+}
+
+test('Operations_ClientJoins_IsCountedWithoutAReload', async () => {
+  const campaign = await add_campaign(world);
+  const page = await open();
+  await page.getByRole('heading', { name: 'Live', exact: true }).waitFor();
+  await until(async () => await tile(page, 'Connections').textContent() === '1', 'the console itself');
+  for (let n = 0; n < 3; n += 1) await world.client().watch(`campaign:${campaign}`).snapshot();
+  await until(async () => await tile(page, 'Connections').textContent() === '4', 'three clients more');
+  await row(page, `campaign:${campaign}`).locator('.number', { hasText: '3' }).waitFor();
+  world.close_clients();
+  await until(async () => await row(page, `campaign:${campaign}`).count() === 0, 'the topic has left the list');
+  assert.deepEqual(page.problems, []);
+});
+
+test('Operations_EventPicked_ShowsToHowManyItWasHanded', async () => {
+  const session = await add_session(world);
+  const page = await open();
+  for (let n = 0; n < 2; n += 1) await world.client().watch(`session:${session}`).snapshot();
+  await say(world, session, 'where am I');
+  await page.getByRole('link', { name: session }).filter({ hasText: 'chat_history' }).click();
+  await page.getByText('Handed to 2 subscribers within').waitFor();
+  await page.locator('.touched', { hasText: `session:${session}` }).waitFor();
+  assert.match(page.url(), /#\/operations\?event=\d+$/);
+  await page.getByLabel('Event id').fill('1234567890123');
+  await page.getByLabel('Event id').press('Enter');
+  await page.getByRole('alert').filter({ hasText: 'not among the newest' }).waitFor();
+  assert.deepEqual(page.problems.filter((one) => !one.includes('404')), []);
+  world.close_clients();
+});
+
+test('Operations_TokenPasted_IsExplainedWithItsRemedy', async () => {
+  const page = await open();
+  const cases = [
+    [mint({ role: 'authenticated' }), /accepted as authenticated/],
+    [mint({ ttl: -600 }), /has expired/],
+    [mint({}, 'somebody-elses-secret-of-thirty-two-bytes'), /auth\.jwt_secret and auth\.jwks/],
+    [mint({ role: 'postgres' }), /add the role to auth\.roles/],
+    [sign({ role: 'anon' }), /exp is missing/],
+    [sign({ role: 'anon', exp: 2_000_000_000 }, k_secret, { alg: 'none' }), /algorithm/],
+    ['not a token', /not a valid JWT/],
+  ];
+  for (const [token, words] of cases) {
+    await explain(page, token);
+    await page.locator('section', { has: page.getByRole('heading', { name: 'Token inspector' }) }).filter({ hasText: words }).waitFor();
+  }
+  await explain(page, mint({ sub: '<img src=x onerror=alert(1)>' }, 'somebody-elses-secret-of-thirty-two-bytes'));
+  await page.getByText('not verified').waitFor();
+  await page.locator('.tree').getByText('<img src=x onerror=alert(1)>').waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
+test('Operations_SourceLost_IsSaidInWords_AndGone', { timeout: 60_000 }, async () => {
+  const page = await open();
+  await page.getByRole('heading', { name: 'Live', exact: true }).waitFor();
+  await world.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE \'pgcast%\'');
+  await page.locator('.log').getByText(/source lost/).first().waitFor();
+  await page.getByRole('heading', { name: 'Live', exact: true }).waitFor();
+});
+
+test('Operations_DaemonGone_KeepsTheLastAnswerAndSaysSo', { timeout: 60_000 }, async () => {
+  const page = await open();
+  await page.getByRole('heading', { name: 'Live', exact: true }).waitFor();
+  await world.daemon.kill('SIGKILL');
+  await page.getByRole('heading', { name: 'The daemon does not answer' }).waitFor();
+  await world.daemon.run();
+  await page.getByRole('heading', { name: 'Live', exact: true }).waitFor({ timeout: 20_000 });
+});
+
+test('Operations_OtherRoles_ReadOneSentence', async () => {
+  const page = await open({ token: mint({ role: 'authenticated', sub: 'u' }) });
+  await page.getByText('This room is shown to tokens of the role service_role').waitFor();
+  assert.equal(await page.locator('.tile').count(), 0);
+});
+
+test('Operations_HostileText_StaysText', async () => {
+  const hostile = '<img src=x onerror="alert(1)">';
+  const session = await add_session(world, { id: `${fresh('bad')}${hostile}` });
+  const page = await open();
+  await world.client().watch(`session:${session}`).snapshot();
+  await say(world, session, 'x');
+  await page.locator('.topic', { hasText: hostile }).waitFor();
+  await page.locator('.events', { hasText: hostile }).waitFor();
+  assert.equal(await page.locator('.ops img').count(), 0);
+  assert.deepEqual(page.problems, []);
+  world.close_clients();
+});
+
+describe('for everybody', () => {
+  for (const colorScheme of ['light', 'dark']) {
+    test(`Operations_Axe_FindsNothing_${colorScheme}`, async () => {
+      const session = await add_session(world);
+      await world.client().watch(`session:${session}`).snapshot();
+      await say(world, session, 'seen by axe');
+      const page = await open({ colorScheme });
+      await page.getByRole('link', { name: session }).first().click();
+      await page.getByText('Handed to 1 subscriber').waitFor();
+      await explain(page, mint({ ttl: -600 }));
+      await page.getByText('What to do').waitFor();
+      const found = await page.evaluate(`${axe}; axe.run(document.querySelector('main'))`);
+      assert.deepEqual(found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`), []);
+      world.close_clients();
+    });
+  }
+
+  test('Operations_PhoneWidth_NeverScrollsSideways', async () => {
+    const session = await add_session(world, { id: `${fresh('long')}${'x'.repeat(150)}` });
+    await world.client().watch(`session:${session}`).snapshot();
+    await say(world, session, 'x');
+    const page = await open({ viewport: { width: 360, height: 700 } });
+    await page.locator('.topic', { hasText: session }).waitFor();
+    await explain(page, mint({ ttl: -600, long: 'y'.repeat(300) }));
+    await page.getByText('What to do').waitFor();
+    assert.ok(await page.evaluate(() => document.querySelector('main').scrollWidth <= innerWidth));
+    world.close_clients();
+  });
+
+  test('Operations_Keyboard_ReachesAnEventAndTheInspector', async () => {
+    const session = await add_session(world);
+    await say(world, session, 'by key');
+    const page = await open();
+    const link = page.getByRole('link', { name: session }).first();
+    await link.focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('Nobody who may see it had joined a topic of it.').waitFor();
+    await page.getByLabel('Token or key that a client sends').focus();
+    await page.keyboard.insertText(mint());
+    await page.keyboard.press('Enter');
+    await page.getByText('This token is accepted as service_role').waitFor();
+  });
+});
