@@ -58,8 +58,8 @@ bool connection::has_rates() const {
 bool connection::is_over_rate() const {
   const auto& limits = services_.settings.limits;
   const auto now = clock::now();
-  return has_rates() && !(message_pace_.has(now, limits.message_rate) &&
-                          join_pace_.has(now, limits.join_rate));
+  return has_rates() &&
+         !(message_pace_.has(now, limits.message_rate) && join_pace_.has(now, limits.join_rate));
 }
 
 void connection::wait_for_input() {

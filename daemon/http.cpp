@@ -137,8 +137,7 @@ asio::awaitable<void> stream_events(shard_services& services, http_exchange& cli
       auto seat = find_seat(services, client, checked->who);
       if (seat) {
         event_stream::refusal_writer refuse = [r](const error& e) { return events_refusal(r, e); };
-        adopt(
-            {client.take_socket(), *std::move(checked), std::move(refuse), *std::move(seat)});
+        adopt({client.take_socket(), *std::move(checked), std::move(refuse), *std::move(seat)});
         client.stop();
         co_return;
       }

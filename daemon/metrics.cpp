@@ -49,9 +49,9 @@ metric family(std::string_view name, std::string_view help, std::string_view lab
 }
 
 // In the order of the enumerations.
-constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", "path",    "origin",
-                                           "host",      "token",     "full",    "address", "user",
-                                           "draining"};
+constexpr std::string_view k_refusals[] = {"malformed", "too_large", "timeout", "path",
+                                           "origin",    "host",      "token",   "full",
+                                           "address",   "user",      "draining"};
 constexpr std::string_view k_joins[] = {"ok", "unauthorized", "malformed", "limit", "unavailable"};
 constexpr std::string_view k_sources[] = {"client", "http"};
 constexpr std::string_view k_drops[] = {"unauthorized", "too_large", "unavailable", "slow_client"};

@@ -48,7 +48,19 @@ class alignas(64) duration_gauge {
 };
 
 // Label values. The names that operators see stand in metrics.cpp, in the same order.
-enum class refusal { malformed, too_large, timeout, path, origin, host, token, full, address, user, draining };
+enum class refusal {
+  malformed,
+  too_large,
+  timeout,
+  path,
+  origin,
+  host,
+  token,
+  full,
+  address,
+  user,
+  draining
+};
 enum class join_outcome { ok, unauthorized, malformed, limit, unavailable };
 enum class broadcast_source { client, http };
 enum class drop_reason { unauthorized, too_large, unavailable, slow_client };

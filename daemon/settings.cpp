@@ -1,95 +1,18 @@
-#include "daemon/config.hpp"
-
-#include "daemon/config_text.hpp"
+#include "daemon/setting_kinds.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <thread>
 
 namespace pgcast {
 namespace {
 
 using namespace std::chrono_literals;
-using milliseconds = std::chrono::milliseconds;
-
-template <class Number>
-std::optional<Number> parse_count(std::string_view text) {
-  Number value{};
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failure != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 bool is_role(std::string_view text) {
   return text.size() < 64 && text.find_first_of(" \t\"'=") == std::string_view::npos;
 }
 
 // ---- kinds of settings --------------------------------------------------------------------------
-
-/// A setting without its value: what the table's lines have in common.
-struct label {
-  std::string key;
-  std::string short_environment;
-  std::string purpose;
-};
-
-setting make_setting(label l, std::string accepted,
-                     std::function<bool(std::string_view, config&)> parse,
-                     std::function<std::string(const config&)> format) {
-  return {std::move(l.key),
-          std::move(l.short_environment),
-          std::move(accepted),
-          std::move(l.purpose),
-          false,
-          std::move(parse),
-          std::move(format)};
-}
-
-/// `field` gives the member of a config, const or not.
-template <class Field>
-setting duration(label l, milliseconds min, milliseconds max, Field field) {
-  auto parse = [=](std::string_view text, config& c) {
-    const auto value = parse_duration(text);
-    if (!value || *value < min || *value > max) return false;
-    using target = std::remove_cvref_t<decltype(field(c))>;
-    const auto converted = std::chrono::duration_cast<target>(*value);
-    if (converted != *value) return false;
-    field(c) = converted;
-    return true;
-  };
-  return make_setting(std::move(l),
-                      "a duration from " + format_duration(min) + " to " + format_duration(max) +
-                          ", a whole number with ms, s, m, h or d",
-                      parse, [=](const config& c) { return format_duration(field(c)); });
-}
-
-template <class Field>
-setting size(label l, std::size_t min, std::size_t max, Field field) {
-  auto parse = [=](std::string_view text, config& c) {
-    const auto value = parse_size(text);
-    if (!value || *value < min || *value > max) return false;
-    field(c) = *value;
-    return true;
-  };
-  return make_setting(std::move(l),
-                      "bytes from " + format_size(min) + " to " + format_size(max) +
-                          ", a whole number, with KiB, MiB or GiB if you like",
-                      parse, [=](const config& c) { return format_size(field(c)); });
-}
-
-template <class Field>
-setting count(label l, unsigned min, unsigned max, Field field) {
-  auto parse = [=](std::string_view text, config& c) {
-    using target = std::remove_cvref_t<decltype(field(c))>;
-    const auto value = parse_count<target>(text);
-    if (!value || *value < min || *value > max) return false;
-    field(c) = *value;
-    return true;
-  };
-  return make_setting(std::move(l),
-                      "a whole number from " + std::to_string(min) + " to " + std::to_string(max),
-                      parse, [=](const config& c) { return std::to_string(field(c)); });
-}
 
 template <class Field, class Check>
 setting list(label l, std::string accepted, Check is_good, Field field) {
@@ -264,105 +187,6 @@ void add_auth(std::vector<setting>& all) {
   all.push_back(duration(
       {"auth.cache", "", "how long a decision about who sees what is reused"}, 0s, 1h,
       [](auto& c) -> auto& { return c.auth_cache; }));
-}
-
-void add_limits(std::vector<setting>& all) {
-  all.push_back(count(
-      {"limits.connections", "", "clients at the same time"}, 1, 10'000'000,
-      [](auto& c) -> auto& { return c.limits.connections; }));
-  all.push_back(count(
-      {"limits.address_connections", "",
-       "clients of one address (of IPv6 one /64) at the same time; loopback is not counted, and "
-       "behind a proxy it takes server.trusted_proxies"},
-      1, 10'000'000, [](auto& c) -> auto& { return c.limits.address_connections; }));
-  all.push_back(count(
-      {"limits.user_connections", "",
-       "clients of one user (role and `sub` of the token) at the same time; service_role is not "
-       "counted"},
-      1, 10'000'000, [](auto& c) -> auto& { return c.limits.user_connections; }));
-  all.push_back(size(
-      {"limits.header_bytes", "", "request line and headers of a handshake"}, 1'024, 1 << 20,
-      [](auto& c) -> auto& { return c.limits.header_bytes; }));
-  all.push_back(size(
-      {"limits.message_bytes", "", "one message of a client"}, 1'024, 64 << 20,
-      [](auto& c) -> auto& { return c.limits.message_bytes; }));
-  all.push_back(size(
-      {"limits.payload_bytes", "", "the payload of one broadcast, by a client or over HTTP"}, 1'024,
-      64 << 20, [](auto& c) -> auto& { return c.limits.payload_bytes; }));
-  all.push_back(size(
-      {"limits.bodies_bytes", "", "broadcasts over HTTP that are read at the same time"}, 1 << 20,
-      std::size_t{1} << 40, [](auto& c) -> auto& { return c.limits.bodies_bytes; }));
-  all.push_back(count(
-      {"limits.batch_messages", "", "messages of one broadcast over HTTP"}, 1, 1'000'000,
-      [](auto& c) -> auto& { return c.limits.batch_messages; }));
-  all.push_back(count(
-      {"limits.fragments", "", "pieces of one message of a client"}, 1, 1'000'000,
-      [](auto& c) -> auto& { return c.limits.fragments; }));
-  all.push_back(count(
-      {"limits.channels", "", "joined channels of a client"}, 1, 100'000,
-      [](auto& c) -> auto& { return c.limits.channels; }));
-  all.push_back(count(
-      {"limits.join_rate", "",
-       "joins a client and second, and as many at once; who sends more is read later. Not of "
-       "service_role"},
-      1, 1'000'000, [](auto& c) -> auto& { return c.limits.join_rate; }));
-  all.push_back(count(
-      {"limits.message_rate", "",
-       "messages of any kind a client and second, and as many at once; who sends more is read "
-       "later. Not of service_role"},
-      1, 1'000'000, [](auto& c) -> auto& { return c.limits.message_rate; }));
-  all.push_back(size(
-      {"limits.queue_bytes", "", "what may wait for one client"}, 16 << 10, 1 << 30,
-      [](auto& c) -> auto& { return c.limits.queue_bytes; }));
-  all.push_back(size(
-      {"limits.queues_bytes", "",
-       "what may wait for all clients together; above it the reader pauses"},
-      1 << 20, std::size_t{1} << 40, [](auto& c) -> auto& { return c.limits.queues_bytes; }));
-  all.push_back(duration(
-      {"limits.handshake", "", "a handshake must be complete after this time"}, 100ms, 5min,
-      [](auto& c) -> auto& { return c.limits.handshake; }));
-  all.push_back(duration(
-      {"limits.idle", "", "a silent client is pinged, then dropped"}, 1s, 1h,
-      [](auto& c) -> auto& { return c.limits.idle; }));
-  all.push_back(duration(
-      {"limits.slow_client", "", "a full queue for this long parks the client"}, 0s, 10min,
-      [](auto& c) -> auto& { return c.limits.slow_client; }));
-  all.push_back(count(
-      {"limits.database_connections", "", "database connections a thread, for joins and decisions"},
-      1, 64, [](auto& c) -> auto& { return c.limits.database_connections; }));
-  all.push_back(duration(
-      {"limits.held_place", "",
-       "how long the place of a dropped client with a client_id is kept; 0s: not at all"},
-      0s, 1h, [](auto& c) -> auto& { return c.limits.held_place; }));
-  all.push_back(count(
-      {"limits.held_places", "", "places of dropped clients, of all together"}, 0, 10'000'000,
-      [](auto& c) -> auto& { return c.limits.held_places; }));
-  all.push_back(count(
-      {"limits.api_requests", "",
-       "requests of the snapshot API a thread that run or wait for the database"},
-      1, 100'000, [](auto& c) -> auto& { return c.limits.api_requests; }));
-  all.push_back(count(
-      {"limits.ticker_sessions", "",
-       "sessions of a campaign that has live numbers, about 300 bytes each and thread"},
-      1, 100'000'000, [](auto& c) -> auto& { return c.limits.ticker_sessions; }));
-  all.push_back(size(
-      {"limits.presence_bytes", "", "key and payload of one presence"}, 256, 1 << 20,
-      [](auto& c) -> auto& { return c.limits.presence_bytes; }));
-  all.push_back(size(
-      {"limits.presence_topic_bytes", "", "all presences of a topic, each with 512 bytes more"},
-      4'096, 64 << 20, [](auto& c) -> auto& { return c.limits.presence_topic_bytes; }));
-  all.push_back(size(
-      {"limits.presence_total_bytes", "", "the presences of all topics, counted alike"}, 1 << 20,
-      std::size_t{64} << 30, [](auto& c) -> auto& { return c.limits.presence_total_bytes; }));
-  all.push_back(count(
-      {"limits.presence_rate", "",
-       "changes of presence a client and second; of more the last one of each channel counts"},
-      1, 10'000, [](auto& c) -> auto& { return c.limits.presence_rate; }));
-  all.push_back(duration(
-      {"limits.presence_hold", "",
-       "how long a client that dropped without a word stays present; if it is back by then nobody "
-       "notices"},
-      0s, 1min, [](auto& c) -> auto& { return c.limits.presence_hold; }));
 }
 
 std::vector<setting> make_settings() {

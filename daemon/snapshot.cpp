@@ -35,7 +35,8 @@ asio::awaitable<result<topic_snapshot>> snapshot_reader::read(topic t,
   if (!leased) co_return leased.error();
   auto snapshot = snapshot_of(t, **may, sizes);
   // Sizes stand in the text: those that clients make up would fill a connection with statements.
-  if (sizes == k_all || sizes == k_nothing) snapshot = co_await leased->prepare(std::move(snapshot));
+  if (sizes == k_all || sizes == k_nothing)
+    snapshot = co_await leased->prepare(std::move(snapshot));
   auto begin = begin_read(deadline_);
   if (t.kind == topic_kind::phone) {
     auto find = find_number(t.key);

@@ -12,7 +12,7 @@ import test from 'node:test';
 // the house; a floor has a few steps where its types build on each other.
 const floors = [
   /* 0  what is true */ [['protocol/*']],
-  /* 1  surroundings */ [['config', 'config_text', 'settings'], ['metrics'], ['systemd'],
+  /* 1  surroundings */ [['config', 'config_text', 'setting_kinds', 'settings', 'limit_settings'], ['metrics'], ['systemd'],
     ['event_sink'], ['with_timeout'], ['embedded'], ['asio'], ['url'], ['sql_text'], ['random_uuid']],
   /* 1 */ [['census'], ['client_address'], ['log'], ['handshake'], ['pg_options'], ['key_document']],
   /* 2  one descriptor each */ [['key_source'], ['pg_connection', 'pg_connection_queries'], ['pg_session'], ['client_socket'],

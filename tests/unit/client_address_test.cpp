@@ -28,7 +28,8 @@ TEST(ClientAddress, BehindTrustedProxies_IsTheLastOneThatIsNotTrusted) {
 }
 
 TEST(ClientAddress, ThatCannotBeRead_IsTheProxys) {
-  for (const auto* text : {"unknown", "_hidden", "198.51.100.7, ", ",", "1.2.3", "[", "]", "[]:5"}) {
+  for (const auto* text :
+       {"unknown", "_hidden", "198.51.100.7, ", ",", "1.2.3", "[", "]", "[]:5"}) {
     EXPECT_EQ(client_of("10.0.0.1", text, {"10.0.0.0/8"}), "10.0.0.1") << text;
   }
 }
