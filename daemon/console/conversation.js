@@ -1,9 +1,9 @@
 // One conversation, growing live.
 import { html, useState, useLayoutEffect, useEffect, useRef, Icon, Problem } from './ui.js';
 import { apply_to_conversation, conversation_of, empty_conversation } from './chat_state.js';
+import { SessionLinks } from './session_links.js';
 import { use_channel, join_sentence } from './channel.js';
 import { read_message, read_status } from './message.js';
-import { SessionLinks } from './session_links.js';
 import { clock, day_key, day_name, is_zone, long_time, to_date } from './time.js';
 
 const k_shown_at_once = 300;
