@@ -37,22 +37,24 @@ export function interrupt(series, now) {
 }
 
 /**
- * Equal pieces of the last `span` ms: {times: their middles in s, messages, calls}. A piece that
- * was not watched to its end is null, but for the one in which watching began.
+ * Equal pieces of the last `span` ms: {times: their middles in s, messages, calls, unknown}. A piece
+ * is unknown when somebody might have missed something in it: it was not watched to its end (the one
+ * in which watching began apart). What was seen of it counts nevertheless; else it is null.
  */
 export function columns(series, now, span, piece) {
-  const found = { times: [], messages: [], calls: [] };
+  const found = { times: [], messages: [], calls: [], unknown: [] };
   const first = Math.floor((now - span) / piece) + 1;
   const last = Math.floor(now / piece);
   for (let n = first; n <= last; n += 1) {
-    const is_watched = was_watched(series, n * piece, Math.min((n + 1) * piece, now));
+    const is_unknown = !was_watched(series, n * piece, Math.min((n + 1) * piece, now));
     found.times.push((n + 0.5) * piece / 1000);
-    found.messages.push(is_watched ? 0 : null);
-    found.calls.push(is_watched ? 0 : null);
+    found.messages.push(is_unknown ? null : 0);
+    found.calls.push(is_unknown ? null : 0);
+    found.unknown.push(is_unknown);
   }
   for (const { time, messages, calls } of series.steps) {
     const at = Math.floor(time / piece) - first;
-    if (at < 0 || at > last - first || found.messages[at] === null) continue;
+    if (at < 0 || at > last - first) continue;
     found.messages[at] += messages;
     found.calls[at] += calls;
   }
@@ -64,11 +66,10 @@ function was_watched({ since, gaps }, from, to) {
   return !gaps.some((gap) => gap.from < to && (gap.to === null || gap.to > from));
 }
 
-/** Adds up: {messages, calls, is_watched: some of it was, has_gap: some of it was not}. */
-export function sum_of({ messages, calls }) {
+/** Adds up: {messages, calls, is_watched: something is known, has_gap: something is not}. */
+export function sum_of({ messages, calls, unknown }) {
   const add = (all) => all.reduce((sum, one) => sum + (one ?? 0), 0);
-  const unknown = messages.filter((one) => one === null).length;
-  return { messages: add(messages), calls: add(calls), is_watched: unknown < messages.length, has_gap: unknown > 0 };
+  return { messages: add(messages), calls: add(calls), is_watched: messages.some((one) => one !== null), has_gap: unknown.includes(true) };
 }
 
 /**

@@ -6,7 +6,7 @@ const k_least_top = 4;  // one message alone is no full bar
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const font = '11px system-ui, sans-serif';
 
-function options(uPlot, { width, height, has_axes }) {
+function options(uPlot, { width, height, has_axes, tint }) {
   const bars = uPlot.paths.bars({ size: [0.78, 26], radius: 0.2 });
   const axis = { stroke: () => color('--soft'), font, ticks: { show: false } };
   const grid = { stroke: () => color('--line'), width: 1 };
@@ -24,7 +24,7 @@ function options(uPlot, { width, height, has_axes }) {
     series: [{},
       { paths: bars, points: { show: false }, fill: () => color('--calls'), width: 0 },
       { paths: bars, points: { show: false }, fill: () => color('--accent'), width: 0 }],
-    hooks: { drawClear: [tint_unknown] },
+    hooks: { drawClear: [tint] },
   };
 }
 
@@ -35,12 +35,12 @@ function whole_pieces(plot, first, last) {
 }
 
 /** Where nobody counted the ground is tinted: nothing known is not nothing happened. */
-function tint_unknown(plot) {
-  const [times, , messages] = plot.data;
+function tint_unknown(plot, unknown) {
+  const [times] = plot.data;
   const half = (times[1] - times[0]) / 2;
   plot.ctx.fillStyle = color('--hover');
   for (let n = 0; n < times.length; n += 1) {
-    if (messages[n] !== null) continue;
+    if (!unknown[n]) continue;
     const left = Math.floor(plot.valToPos(times[n] - half, 'x', true));
     const right = Math.ceil(plot.valToPos(times[n] + half, 'x', true));
     plot.ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
@@ -79,7 +79,8 @@ export function Chart({ columns, label, height, has_axes = false }) {
     import('./vendor/uplot.js').then(({ default: uPlot }) => {
       if (is_gone) return;
       const width = box.current.clientWidth;
-      plot.current = new uPlot(options(uPlot, { width, height, has_axes }), stacked(latest.current), box.current);
+      const tint = (made) => tint_unknown(made, latest.current.unknown);
+      plot.current = new uPlot(options(uPlot, { width, height, has_axes, tint }), stacked(latest.current), box.current);
       remove = keep_in_shape(plot.current, box.current, height);
     }, () => {});
     return () => {

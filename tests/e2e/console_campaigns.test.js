@@ -70,6 +70,16 @@ describe('Series', () => {
     assert.deepEqual(read(series, 115_000).messages, [0, 2, null, null, null, 1]);
   });
 
+  test('Series_WhatWasSeenInAPieceWithAGap_Counts', () => {
+    const series = empty_series();
+    add_numbers(series, numbers(5), 60_000);
+    add_numbers(series, numbers(8), 81_000);
+    interrupt(series, 85_000);
+    const { messages, unknown } = read(series, 99_000);
+    assert.deepEqual(messages.slice(-4), [0, 0, 3, null]);
+    assert.deepEqual(unknown.slice(-4), [false, false, true, true]);
+  });
+
   test('Series_DeletedRows_AreNoEvents', () => {
     const series = empty_series();
     for (const [count, at] of [[5, 60_000], [2, 61_000], [3, 62_000]]) add_numbers(series, numbers(count), at);
