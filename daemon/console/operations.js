@@ -8,14 +8,14 @@ import { moment } from './time.js';
 const k_interval = 2000;
 
 export function Operations({ ask, query }) {
-  const { report, samples, refused, is_away } = use_report(ask);
-  if (refused) return html`<main class="room ops"><${Closed} /></main>`;
+  const { report, samples, is_refused, fault } = use_report(ask);
+  if (is_refused) return html`<main class="room ops"><${Closed} /></main>`;
   if (!report) {
-    return html`<main class="room ops"><div class="blank"><p>${is_away ? 'The daemon does not answer.' : 'Loading\u2026'}</p></div></main>`;
+    return html`<main class="room ops"><div class="blank"><p>${fault ? `${fault}.` : 'Loading\u2026'}</p></div></main>`;
   }
   return html`<main class="room ops"><div class="ops-page">
     <h1 class="unseen">Operations</h1>
-    <${Source} report=${report} is_away=${is_away} />
+    <${Source} report=${report} fault=${fault} />
     <${Tiles} report=${report} samples=${samples} />
     <div class="ops-pair">
       <${Topics} topics=${report.topics} />
@@ -34,19 +34,19 @@ export function Operations({ ask, query }) {
 
 /** The newest answer and those of the last minutes; asked for every 2 s while the page is seen. */
 function use_report(ask) {
-  const [state, set_state] = useState({ report: null, samples: [], refused: false, is_away: false });
+  const [state, set_state] = useState({ report: null, samples: [], is_refused: false, fault: null });
   useEffect(() => {
     let is_gone = false;
     let timer;
     const load = async () => {
       clearTimeout(timer);
       if (document.visibilityState !== 'visible') return;
-      const { body, status } = await ask('api/v1/operations');
+      const { body, status, reason } = await ask('api/v1/operations');
       if (is_gone) return;
-      if (status === 403) return set_state((before) => ({ ...before, refused: true }));
+      if (status === 403) return set_state((before) => ({ ...before, is_refused: true }));
       set_state((before) => (body
-        ? { report: body, samples: remember(before.samples, body), refused: false, is_away: false }
-        : { ...before, is_away: true }));
+        ? { report: body, samples: remember(before.samples, body), is_refused: false, fault: null }
+        : { ...before, fault: status === 0 ? 'The daemon does not answer' : `The daemon refuses to tell: ${reason}` }));
       timer = setTimeout(load, k_interval);
     };
     load();
@@ -67,9 +67,9 @@ function Closed() {
       <code>pgcast token --role service_role</code> prints.</p></div>`;
 }
 
-function Source({ report, is_away }) {
-  const { tone, title, detail } = is_away
-    ? { tone: 'bad', title: 'The daemon does not answer', detail: 'What stands here is what it said last.' }
+function Source({ report, fault }) {
+  const { tone, title, detail } = fault
+    ? { tone: 'bad', title: fault, detail: 'What stands here is what it said last.' }
     : source_words(report.source);
   const up = span_words((Date.parse(report.at) - Date.parse(report.started_at)) / 1000);
   return html`<section class="card source" data-tone=${tone} aria-label="Source">
