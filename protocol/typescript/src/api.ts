@@ -25,33 +25,44 @@ export class Api {
     this.#fetch = own ?? ((...request) => fetch(...request));
   }
 
-  /** GET of the path's parts, which are encoded one by one. */
+  /** GET of the path's parts, which are encoded one by one, with the token of now. */
   async get<Answer>(parts: readonly string[], query: Query, { signal }: RequestOptions): Promise<Answer> {
     const path = parts.map(encodeURIComponent).join('/');
     const set = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
     const search = set.length ? `?${new URLSearchParams(set)}` : '';
-    const headers = await this.#headers();
-    const request: RequestInit = signal ? { headers, signal } : { headers };
+    const headers = this.#headers(await currentToken(this.#supabase));
+    return await this.#ask(path + search, signal ? { headers, signal } : { headers }) as Answer;
+  }
+
+  /** Why the daemon refuses connections of this client, whose key is their token; null if it does not. */
+  async refusalOfKey(): Promise<PgcastError | null> {
+    try {
+      await this.#ask('tickets', { method: 'POST', headers: this.#headers(this.#supabase.realtime.apiKey ?? '') });
+      return null;
+    } catch (error) {
+      return error as PgcastError;
+    }
+  }
+
+  async #ask(path: string, request: RequestInit): Promise<unknown> {
     let answer: Response;
     let body: unknown;
     try {
-      answer = await this.#fetch(`${this.#base}/${path}${search}`, request);
-      const text = await answer.text();
-      body = parsed(text);
+      answer = await this.#fetch(`${this.#base}/${path}`, request);
+      body = parsed(await answer.text());
     } catch (cause) {
-      if (signal?.aborted) throw new PgcastError('aborted', 'The request was aborted', { cause });
+      if (request.signal?.aborted) throw new PgcastError('aborted', 'The request was aborted', { cause });
       throw new PgcastError('unreachable', `${this.#base} does not answer`, {
         cause, hint: 'look at the url, and whether the daemon runs and allows this origin',
       });
     }
     if (!answer.ok || body === undefined) throw errorOfAnswer(answer.status, body);
-    return body as Answer;
+    return body;
   }
 
-  /** With the token of now: the one of setAuth, else the one that supabase-js would send. */
-  async #headers(): Promise<Record<string, string>> {
+  /** Gateways in front of the daemon want the key too; the daemon takes the token. */
+  #headers(token: string): Record<string, string> {
     const { apiKey } = this.#supabase.realtime;
-    const token = await currentToken(this.#supabase);
     return { accept: 'application/json', authorization: `Bearer ${token}`, ...(apiKey && { apikey: apiKey }) };
   }
 }

@@ -4,7 +4,9 @@
 export type ClientCode =
   | 'unreachable'       // no answer, or one that is not pgcast's
   | 'aborted'           // the caller's signal
-  | 'join_failed'       // a join was refused without a code
+  | 'join_failed'       // a join was refused for another reason than those below
+  | 'token_invalid'     // the token of a join has ended, or is none for this daemon
+  | 'token_failed'      // the app's accessToken threw
   | 'topic_in_use'      // the topic is joined already, by the app or by a watch that cannot be shared
   | 'channel_removed'   // the app has removed the channel of a watch
   | 'slow_consumer';    // an iterator did not take what came
@@ -49,18 +51,29 @@ export function errorOfAnswer(status: number, body: unknown): PgcastError {
   });
 }
 
-/** Whether the daemon has refused a join; else the connection was lost or the channel's token ended. */
+/**
+ * Whether the daemon has refused a join; else the connection was lost or the channel's token ended.
+ * A lost connection's cause is a CloseEvent, which has a `reason` and a numeric `code` too.
+ */
 export function isRefusal(error: Error | undefined): error is Error {
-  const { reason } = (error?.cause ?? {}) as { reason?: unknown };
-  return typeof reason === 'string' || /^[A-Z]\w*: /.test(error?.message ?? '');
+  const { reason, code } = (error?.cause ?? {}) as { reason?: unknown; code?: unknown };
+  return (typeof reason === 'string' && typeof code !== 'number') || /^[A-Z]\w*: /.test(error?.message ?? '');
 }
 
-/** A refused join: supabase-js gives the daemon's {reason, code, hint} as the cause, older ones a text. */
+/** supabase-js keeps of a refusal only its text, whose first word says what it is. */
+const k_refusals: { readonly [word: string]: readonly [code: string, hint: string] } = {
+  Unauthorized: ['unauthorized', "look at the role's grants, the policies and the token's claims"],
+  InvalidJWTToken: ['token_invalid', 'refresh the token, and compare the clocks'],
+  MalformedJWT: ['token_malformed', 'mint a JWT with an algorithm that is accepted here'],
+  JwtSignatureError: ['token_bad_signature', "compare auth.jwt_secret and auth.jwks with the issuer's keys"],
+  ChannelRateLimitReached: ['too_many_channels', 'close watches that nobody looks at'],
+  UnableToConnectToProject: ['source_unavailable', 'wait: it is tried again'],
+};
+
 export function errorOfJoin(error: Error): PgcastError {
-  const { code, reason, hint } = (error.cause ?? {}) as { code?: unknown; reason?: unknown; hint?: unknown };
+  const { reason } = (error.cause ?? {}) as { reason?: unknown };
   const text = typeof reason === 'string' ? reason : error.message;
-  const guessed = /^Unauthorized\b/.test(text) ? 'unauthorized' : 'join_failed';
-  return new PgcastError(typeof code === 'string' ? code : guessed, text, {
-    hint: typeof hint === 'string' ? hint : '', cause: error,
-  });
+  const [word = ''] = text.split(':');
+  const [code, hint] = Object.hasOwn(k_refusals, word) ? k_refusals[word]! : ['join_failed', 'the sentence says why'];
+  return new PgcastError(code, text, { hint, cause: error });
 }

@@ -39,8 +39,8 @@ const k_sides = new Map<unknown, Side>([
 type Members = { readonly [key: string]: unknown };
 
 /**
- * The side is the value of `sender`, or of `type` where there is no `sender`: user and human are the
- * user; agent, ai and assistant the agent; anything else is neither. So counts the daemon too.
+ * The side is the value of `sender`, or of `type` where there is no `sender`, or null: user and human
+ * are the user; agent, ai and assistant the agent; anything else is neither. So counts the daemon too.
  */
 export function readMessage(message: unknown): ReadMessage {
   if (!isObject(message)) {
@@ -50,7 +50,7 @@ export function readMessage(message: unknown): ReadMessage {
   const data = isObject(message['data']) ? message['data'] : {};
   const text = textOf(message['text']) ?? textOf(message['content']) ?? textOf(data['content']);
   return {
-    side: k_sides.get('sender' in message ? message['sender'] : message['type']) ?? 'other',
+    side: k_sides.get(message['sender'] ?? message['type']) ?? 'other',
     text: text ?? JSON.stringify(message, null, 2),
     timestamp: dateOf(message['timestamp'] ?? data['timestamp']),
     status: typeof message['status'] === 'string' ? message['status'] : null,

@@ -4,7 +4,7 @@ import type {
   CallPage, CampaignDetails, CampaignList, MessagePage, PhoneSnapshot, SessionPage, SessionSnapshot,
 } from './tables.js';
 import type { AnySupabaseClient } from './token.js';
-import { listen } from './topic.js';
+import { listen, type Listener, type TopicOptions } from './topic.js';
 import { StatsWatch, Watch, type StatsOptions, type TopicKind, type WatchOptions } from './watch.js';
 
 export type PgcastOptions = ApiOptions;
@@ -81,12 +81,16 @@ export class Pgcast {
 
   /** The numbers of a campaign: at once, and after every change. */
   watchStats(campaignName: string, options: StatsOptions = {}): StatsWatch {
-    return new StatsWatch((listener) => listen(this.#supabase, `stats:${campaignName}`, listener), options);
+    return new StatsWatch((listener) => this.#listen(`stats:${campaignName}`, listener), options);
   }
 
   #watch<Kind extends TopicKind>(kind: Kind, id: string, options: WatchOptions<Kind>): Watch<Kind> {
     const { snapshot, resume, from } = options;
-    return new Watch((listener) => listen(this.#supabase, `${kind}:${id}`, listener, { snapshot, resume, from }), options);
+    return new Watch((listener) => this.#listen(`${kind}:${id}`, listener, { snapshot, resume, from }), options);
+  }
+
+  #listen(topic: string, listener: Listener, options: TopicOptions = {}): () => void {
+    return listen(this.#supabase, () => this.#api.refusalOfKey(), topic, listener, options);
   }
 }
 

@@ -1,5 +1,6 @@
 // Whose rights: the token is supabase-js's business, and it has three ways to it.
 import type { SupabaseClient } from '@supabase/supabase-js';
+import { PgcastError } from './error.js';
 
 /** What this package uses of the app's client, whatever its schema. */
 export type AnySupabaseClient = Pick<SupabaseClient<any, any, any>, 'realtime' | 'channel'>;
@@ -10,8 +11,13 @@ export type AnySupabaseClient = Pick<SupabaseClient<any, any, any>, 'realtime' |
  */
 export async function currentToken(supabase: AnySupabaseClient): Promise<string> {
   const { realtime } = supabase;
-  const fresh = isGivenByTheApp(supabase) ? null : await realtime.accessToken?.();
-  return fresh ?? realtime.accessTokenValue ?? realtime.apiKey ?? '';
+  const known = realtime.accessTokenValue ?? realtime.apiKey ?? '';
+  if (isGivenByTheApp(supabase)) return known;
+  try {
+    return (await realtime.accessToken?.()) ?? known;
+  } catch (cause) {
+    throw new PgcastError('token_failed', 'the accessToken option has failed', { cause, hint: 'look at the cause' });
+  }
 }
 
 /**

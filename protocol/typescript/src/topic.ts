@@ -52,14 +52,19 @@ type Broadcast = { snapshot?: object; resume?: string | { since: string } };
 /** The topics of a realtime client: several Pgcast of one client share them. */
 const topics = new WeakMap<Realtime, Map<string, Topic>>();
 
+/** Says why no connection can be opened; null if that passes. */
+export type Explain = () => Promise<PgcastError | null>;
+
 /** Joins the topic, or joins in; the function that is given ends it. */
-export function listen(supabase: AnySupabaseClient, name: string, listener: Listener, options: TopicOptions = {}): () => void {
+export function listen(
+  supabase: AnySupabaseClient, explain: Explain, name: string, listener: Listener, options: TopicOptions = {},
+): () => void {
   const open = topics.get(supabase.realtime) ?? new Map<string, Topic>();
   topics.set(supabase.realtime, open);
   const there = open.get(name);
   const isTaken = there ? options.resume !== undefined || !there.isShared : channelOf(supabase, name) === 'in use';
   if (isTaken) throw inUse(name);
-  const topic = there ?? new Topic(supabase, name, options, () => open.delete(name));
+  const topic = there ?? new Topic(supabase, explain, name, options, () => open.delete(name));
   open.set(name, topic);
   return topic.add(listener);
 }
@@ -77,6 +82,7 @@ const inUse = (name: string) => new PgcastError('topic_in_use', `${name} is join
 class Topic {
   readonly isShared: boolean;
   readonly #supabase: AnySupabaseClient;
+  readonly #explain: Explain;
   readonly #name: string;
   readonly #forget: () => void;
   readonly #broadcast: Broadcast = {};
@@ -89,8 +95,9 @@ class Topic {
   #reason: string | null = null;
   #leaving: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(supabase: AnySupabaseClient, name: string, options: TopicOptions, forget: () => void) {
+  constructor(supabase: AnySupabaseClient, explain: Explain, name: string, options: TopicOptions, forget: () => void) {
     this.#supabase = supabase;
+    this.#explain = explain;
     this.#name = name;
     this.#forget = forget;
     this.isShared = options.resume === undefined;
@@ -109,15 +116,17 @@ class Topic {
       isOpen = false;
       this.#listeners.delete(listener);
       // React's StrictMode, and one page that follows another, watch again at once.
+      clearTimeout(this.#leaving);
       this.#leaving = setTimeout(() => this.#listeners.size === 0 && this.#leave(), 0);
     };
   }
 
   #greet(listener: Listener): void {
+    const [status, state, stats] = [this.#status, this.#state, this.#stats];
     this.#listeners.add(listener);
-    listener.onStatus(this.#status);
-    if (this.#state) listener.onSnapshot(this.#state, { isFresh: false, reason: null });
-    if (this.#stats) listener.onStats(this.#stats);
+    call(listener, (one) => one.onStatus(status));
+    if (state) call(listener, (one) => one.onSnapshot(state, { isFresh: false, reason: null }));
+    if (stats) call(listener, (one) => one.onStats(stats));
   }
 
   /** A join without a token would have the rights of the key until the next one: so the token first. */
@@ -133,6 +142,7 @@ class Topic {
   }
 
   #leave(): void {
+    if (this.#status === 'closed') return;
     this.#end();
     if (this.#channel) void this.#supabase.realtime.removeChannel(this.#channel);
   }
@@ -150,9 +160,20 @@ class Topic {
       this.#tell((one) => one.onError(new PgcastError('channel_removed', `the channel of ${this.#name} was removed`)));
       return this.#end();
     }
-    if (!isRefusal(error)) return this.#turn('reconnecting');
+    if (!isRefusal(error)) {
+      if (this.#status === 'connecting') void this.#ask();
+      return this.#turn('reconnecting');
+    }
+    const refusal = errorOfJoin(error);
+    if (refusal.code.startsWith('token_')) void renewToken(this.#supabase); // for the next attempt
     this.#turn('refused');
-    this.#tell((one) => one.onError(errorOfJoin(error)));
+    this.#tell((one) => one.onError(refusal));
+  }
+
+  /** supabase-js does not say why a connection cannot be opened, and a browser does not tell it. */
+  async #ask(): Promise<void> {
+    const error = await this.#explain();
+    if (error && this.#status === 'reconnecting') this.#tell((one) => one.onError(error));
   }
 
   #hear(event: string, payload: unknown): void {
@@ -205,17 +226,19 @@ class Topic {
     this.#tell((one) => one.onStatus(status));
   }
 
-  /** A handler that throws is the app's to see, and no reason for others to miss anything. */
   #tell(what: (listener: Listener) => void): void {
-    for (const listener of [...this.#listeners]) {
-      try {
-        what(listener);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    for (const listener of [...this.#listeners]) call(listener, what);
+  }
+}
+
+/** A handler that throws is the app's to see, and no reason for others to miss anything. */
+function call(listener: Listener, what: (listener: Listener) => void): void {
+  try {
+    what(listener);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -10,7 +10,7 @@ export type TopicKind = keyof Snapshots;
 interface CommonHandlers {
   /** Also at once, with the status of now. */
   onStatus?: ((status: WatchStatus) => void) | undefined;
-  /** A refused join, which is tried again; a channel that the app has removed. */
+  /** A refused join or connection, which is tried again; a channel that the app has removed. */
   onError?: ((error: PgcastError) => void) | undefined;
   onNotice?: ((notice: Notice) => void) | undefined;
 }
