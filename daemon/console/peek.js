@@ -21,7 +21,7 @@ export class Peeks {
   }
 
   want(id) {
-    if (this.told.has(id)) return this.found(id, this.told.get(id));
+    if (this.told.has(id)) return this.found?.(id, this.told.get(id));
     this.lines.add(id);
     this.wanted.add(id);
     this.go_on();
