@@ -109,7 +109,8 @@ export function begin_page(state) {
 }
 
 /** A page of older messages, true at a moment after begin_page. What is known already is newer. */
-export function add_page(state, rows, has_more) {
+export function add_page(state, generation, rows, has_more) {
+  if (state.generation !== generation) return state;
   const known = new Set(state.messages.map(({ id }) => id));
   const fresh = rows
     .filter(({ id }) => !known.has(id))

@@ -41,13 +41,14 @@ export function use_older(ask, state, set) {
         break;
       }
       // The number may lead to another session: this one has no pages then.
-      if (body.messages.some((row) => row.session_id !== session.session_id)) {
+      const is_empty = body.messages.length === 0 && pager.next === null;
+      if (is_empty || body.messages.some((row) => row.session_id !== session.session_id)) {
         set_refused(generation);
         break;
       }
       let added = 0;
       set((before) => {
-        const after = add_page(before, body.messages, body.next !== null);
+        const after = add_page(before, generation, body.messages, body.next !== null);
         added = after.messages.length - before.messages.length;
         return after;
       });

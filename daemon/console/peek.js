@@ -7,31 +7,35 @@ const k_sizes = { messages: 1, calls: 1 };
 /** Asks for each wanted session once, the latest wanted first; `found(id, snapshot)` is set by who wants. */
 export class Peeks {
   constructor(realtime) {
-    Object.assign(this, { realtime, found: null, wanted: new Set(), open: new Map(), told: new Map() });
+    Object.assign(this, { realtime, found: null, lines: new Set(), wanted: new Set(), open: new Map(), told: new Map() });
   }
 
   /** A snapshot that came for the conversation on the screen. */
   tell(snapshot) {
     const id = snapshot.session?.session_id;
     if (id === undefined) return;
+    const last = { phone_number: snapshot.phone_number, messages: snapshot.messages.slice(-1) };
     this.told.clear();
-    this.told.set(id, snapshot);
-    this.found?.(id, snapshot);
+    this.told.set(id, last);
+    this.found?.(id, last);
   }
 
   want(id) {
-    if (this.told.has(id)) return this.found(id, this.told.get(id));
+    if (this.told.has(id)) return this.found?.(id, this.told.get(id));
+    this.lines.add(id);
     this.wanted.add(id);
     this.go_on();
   }
 
   /** Its line has left the screen. */
   forget(id) {
+    this.lines.delete(id);
     this.wanted.delete(id);
   }
 
   end() {
     this.found = null;
+    this.lines.clear();
     this.wanted.clear();
     for (const close of [...this.open.values()]) close();
   }
@@ -62,7 +66,11 @@ export class Peeks {
       event: () => {},
       failed: () => close(),
     });
-    const timer = setTimeout(close, k_patience);
+    // No answer, as while the connection is away: again, as long as the line is there.
+    const timer = setTimeout(() => {
+      if (this.lines.has(id)) this.wanted.add(id);
+      close();
+    }, k_patience);
     this.open.set(id, close);
   }
 }
