@@ -8,6 +8,7 @@ const k_sessions_at_once = 24;   // whose calls are loaded at first, and with ea
 const k_calls_of_each = 20;
 const k_requests_at_once = 4;
 const k_page = 200;
+const k_pause = 2000;             // ms before the daemon is asked again
 
 /** {state, problem, is_asking, look_back}; look_back() loads what is older. */
 export function use_calls(realtime, ask, topic) {
@@ -22,15 +23,26 @@ export function use_calls(realtime, ask, topic) {
 
 const calls_path = (session, query) => `api/v1/sessions/${encodeURIComponent(session)}/calls?${new URLSearchParams(query)}`;
 
-/** Waits and asks again while the daemon is away or busy; null when it says no. */
-async function ask_until_answered(ask, path, is_wanted) {
-  while (is_wanted()) {
-    const { body, status } = await ask(path);
-    if (body) return body;
-    if (status !== 0 && status !== 429 && status < 500) return null;
-    await new Promise((done) => setTimeout(done, 2000));
+/**
+ * Gives the newest calls of a session, in one page or in several. While the daemon is away or busy it is
+ * asked again; for less each time, as transcripts may be too long for one answer in time.
+ */
+async function give_newest(ask, session, is_wanted, give) {
+  let [limit, before, count] = [k_calls_of_each, null, 0];
+  while (is_wanted() && count < k_calls_of_each) {
+    const { body, status } = await ask(calls_path(session, { limit, ...(before && { before }) }));
+    if (body) {
+      give(body.calls);
+      count += body.calls.length;
+      before = body.next;
+      if (before === null) return;
+    } else if (status === 0 || status === 429 || status >= 500) {
+      limit = Math.max(1, limit >> 1);
+      await new Promise((done) => setTimeout(done, k_pause));
+    } else {
+      return;
+    }
   }
-  return null;
 }
 
 function use_campaign_calls(state, set, ask) {
@@ -47,8 +59,7 @@ function use_campaign_calls(state, set, ask) {
     for (const id of waiting) asked.add(id);
     const work = async () => {
       while (waiting.length > 0 && !is_gone.current) {
-        const body = await ask_until_answered(ask, calls_path(waiting.shift(), { limit: k_calls_of_each }), () => !is_gone.current);
-        if (body) set((before) => add_calls(before, round, body.calls));
+        await give_newest(ask, waiting.shift(), () => !is_gone.current, (rows) => set((before) => add_calls(before, round, rows)));
       }
       set_running((before) => before - 1);
     };

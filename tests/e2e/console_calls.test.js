@@ -127,7 +127,7 @@ test('Calls_SessionThatMovesIn_BringsItsCallsOfBefore', async () => {
   await entry(page, moves).waitFor({ state: 'detached' });
 });
 
-test('Calls_HostileTexts_StayTextAndDoNoHarm', { timeout: 90_000 }, async () => {
+test('Calls_HostileTexts_StayTextAndDoNoHarm', { timeout: 180_000 }, async () => {
   const campaign = await add_campaign(world);
   const session = await add_session(world, { campaign, id: `${fresh('bad')}${hostile}` });
   const deep = `${'{"deeper":'.repeat(1500)}null${'}'.repeat(1500)}`;
@@ -146,7 +146,7 @@ test('Calls_HostileTexts_StayTextAndDoNoHarm', { timeout: 90_000 }, async () => 
       location.hash = text;
     }, `#/calls?${new URLSearchParams({ campaign, call })}`);
     const card = page.locator('article.call').and(page.getByLabel(`Call ${call}`, { exact: true }));
-    await card.waitFor();
+    await card.waitFor({ timeout: 60_000 });
     return card;
   };
   const script = await show(calls.script);
