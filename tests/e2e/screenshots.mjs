@@ -52,6 +52,7 @@ async function ring(world, number) {
 async function open_page(browser, world, { colorScheme, viewport }) {
   const context = await browser.newContext({ locale: 'en-GB', viewport: viewport ?? k_wide, colorScheme: colorScheme ?? 'light' });
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);  // nobody waits for it
   page.on('console', (message) => message.type() === 'error' && console.error(`console: ${message.text()}`));
   await page.clock.install({ time: Date.now() - k_past });
   await page.goto(`${world.daemon.url}/#token=${mint()}`);
