@@ -56,7 +56,7 @@ export function bytes_words(bytes) {
 /** A time span given in seconds: "0.8 ms", "12 ms", "1.4 s", "3 min", "2 h 5 min", "4 d 1 h". */
 export function span_words(seconds) {
   if (seconds === null || seconds === undefined) return '\u2013';
-  if (seconds < 0.00095) return `${(seconds * 1e3).toFixed(2)} ms`;
+  if (seconds < 0.00095) return seconds < 0.00001 ? 'under 0.01 ms' : `${(seconds * 1e3).toFixed(2)} ms`;
   if (seconds < 0.01) return `${(seconds * 1e3).toFixed(1)} ms`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1e3)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -104,13 +104,19 @@ export function refusals(metrics) {
   }).sort((a, b) => b.count - a.count);
 }
 
-const seconds_between = (from, to) => Math.max(0, (Date.parse(to) - Date.parse(from)) / k_ms);
+/** Seconds since 1970 with the microseconds, which a Date would drop. */
+function seconds_of(time) {
+  const [, fraction] = time.match(/\.(\d+)/) ?? [];
+  return Math.floor(Date.parse(time) / k_ms) + Number(`0.${fraction ?? 0}`);
+}
+
+const seconds_between = (from, to) => Math.max(0, seconds_of(to) - seconds_of(from));
 
 /** What became of an event: {is_whole, summary, steps: [{title, after, detail}]}. */
 export function trace_words(trace) {
   const here = trace.threads.filter((thread) => thread !== null);
   const told = here.reduce((sum, thread) => sum + thread.subscribers + thread.changes, 0);
-  const last = here.map((thread) => thread.published_at).sort((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
+  const last = here.map((thread) => thread.published_at).sort((a, b) => seconds_of(a) - seconds_of(b)).at(-1);
   const is_whole = here.length === trace.threads.length;
   const steps = [
     { title: 'Statement in the database', at: trace.commit_timestamp, detail: `${trace.operation} on ${trace.schema}.${trace.table}` },
@@ -131,8 +137,9 @@ export function trace_words(trace) {
 }
 
 function handed_words({ subscribers, changes }) {
+  if (subscribers + changes === 0) return 'nobody of this thread gets it';
   const parts = [];
-  if (subscribers > 0 || changes === 0) parts.push(`handed to ${count_words(subscribers, 'subscriber')}`);
+  if (subscribers > 0) parts.push(`handed to ${count_words(subscribers, 'subscriber')}`);
   if (changes > 0) parts.push(`to ${count_words(changes, 'binding')} of postgres_changes`);
   return parts.join(', ');
 }
