@@ -13,7 +13,7 @@ const world = use_world({
     CREATE POLICY own ON session_info FOR SELECT TO authenticated USING (split_part(session_id, '/', 1) = auth.jwt() ->> 'sub')`,
 });
 let client;
-before(build, { timeout: 120_000 });
+before(build, { timeout: 300_000 });
 before(async () => {
   client = await load();
 });

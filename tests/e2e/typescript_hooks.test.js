@@ -18,7 +18,7 @@ let page;
 const written = { error: console.error, warn: console.warn };
 const complaints = [];
 
-before(build, { timeout: 120_000 });
+before(build, { timeout: 300_000 });
 before(async () => {
   const { Window } = await load_module('happy-dom/lib/index.js');
   page = new Window();

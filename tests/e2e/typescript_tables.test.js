@@ -1,19 +1,19 @@
 // The types of pgcast-client are true: of the tables as a database has them, of what the topics carry,
 // and of states that grow by events. And they are strict.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, fresh_phone, say } from './fixture/rows.js';
 import { build, folder, load, packed, tsc } from './fixture/typescript.js';
-import { read_message } from '../../daemon/console/message.js';
 
 const description = JSON.parse(readFileSync(path.join(folder, 'description.json'), 'utf8'));
 const world = use_world();
 let client;
-before(build, { timeout: 120_000 });
+before(build, { timeout: 300_000 });
 before(async () => {
   client = await load();
 });
@@ -172,7 +172,20 @@ describe('messages', () => {
     { type: 'tool', name: 'x' }, { sender: 'user', text: 'h', timestamp: '2026-01-02 03:04:05.5+00' },
     { sender: 'user', text: '', timestamp: 'soon' }, 'text', 5, null, ['a'], {},
   ];
-  test('ReadMessage_SaysOfEveryDialectWhatTheConsoleDoes', () => {
+  /** The console's modules have no package.json, without which Node.js before 20.19 takes them for CommonJS. */
+  async function of_the_console(file) {
+    const copy = mkdtempSync(path.join(tmpdir(), 'pgcast-console-'));
+    try {
+      for (const name of ['message.js', 'time.js']) cpSync(path.join(folder, '../../daemon/console', name), path.join(copy, name));
+      writeFileSync(path.join(copy, 'package.json'), '{"type": "module"}');
+      return await import(path.join(copy, file));
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  }
+
+  test('ReadMessage_SaysOfEveryDialectWhatTheConsoleDoes', async () => {
+    const { read_message } = await of_the_console('message.js');
     for (const message of samples) {
       const { side, text, time, status, is_raw } = read_message(message);
       assert.deepEqual(client.readMessage(message), { side, text, timestamp: time, status, isRaw: is_raw }, JSON.stringify(message));
