@@ -57,7 +57,13 @@ export function errorOfAnswer(status: number, body: unknown): PgcastError {
  */
 export function isRefusal(error: Error | undefined): error is Error {
   const { reason, code } = (error?.cause ?? {}) as { reason?: unknown; code?: unknown };
-  return (typeof reason === 'string' && typeof code !== 'number') || /^[A-Z]\w*: /.test(error?.message ?? '');
+  return (typeof reason === 'string' && typeof code !== 'number') || /^[A-Z]\w*: /.test(textOf(error));
+}
+
+/** Older versions give no cause, and write the text in quotes. */
+function textOf(error: Error | undefined): string {
+  const { reason } = (error?.cause ?? {}) as { reason?: unknown };
+  return typeof reason === 'string' && reason ? reason : (error?.message ?? '').replace(/^"(.*)"$/s, '$1');
 }
 
 /** supabase-js keeps of a refusal only its text, whose first word says what it is. */
@@ -71,8 +77,7 @@ const k_refusals: { readonly [word: string]: readonly [code: string, hint: strin
 };
 
 export function errorOfJoin(error: Error): PgcastError {
-  const { reason } = (error.cause ?? {}) as { reason?: unknown };
-  const text = typeof reason === 'string' ? reason : error.message;
+  const text = textOf(error);
   const [word = ''] = text.split(':');
   const [code, hint] = Object.hasOwn(k_refusals, word) ? k_refusals[word]! : ['join_failed', 'the sentence says why'];
   return new PgcastError(code, text, { hint, cause: error });
