@@ -211,7 +211,7 @@ test('Details_ShowTheCampaignAndItsSessionsLive', async () => {
   await shows(page, 'sessions', '2');
 
   await row.click();
-  assert.match(page.url(), new RegExp(`#/chats\\?campaign=${campaign}&session=${session}$`));
+  await page.waitForURL((url) => url.hash === `#/chats?campaign=${campaign}&session=${session}`);
   await page.goBack();
   await page.getByRole('link', { name: 'Back to the campaigns' }).click();
   await card(page, campaign).waitFor();
