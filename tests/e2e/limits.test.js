@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
 import { until } from './fixture/process.js';
-import { add_session } from './fixture/rows.js';
 import { Stream, on } from './fixture/event_stream.js';
 import { mint } from './fixture/token.js';
 
@@ -42,9 +41,8 @@ describe('rates', () => {
   });
 
   test('JoinsOverTheRate_AreAnsweredLater', async () => {
-    const session = await add_session(world);
     const busy = await as(fresh('user'));
-    const answers = await Promise.all(Array.from({ length: 15 }, (_, n) => busy.join(n % 2 ? `session:${session}` : fresh('room'))));
+    const answers = await Promise.all(Array.from({ length: 15 }, (_, n) => busy.join(n % 2 ? `session:${fresh('s')}` : fresh('room'))));
     assert.ok(answers.every(({ reply }) => reply.status === 'ok'), JSON.stringify(answers));
   });
 
