@@ -22,7 +22,7 @@ function read_anew(message) {
   if (message === null || typeof message !== 'object' || Array.isArray(message)) {
     return raw(typeof message === 'string' ? message : json_text(message), 'message');
   }
-  const name = 'sender' in message ? message.sender : message.type;
+  const name = message.sender ?? message.type; // as the daemon counts: a null is no sender
   const data = is_object(message.data) ? message.data : {};
   const text = text_of(message.text) ?? text_of(message.content) ?? text_of(data.content);
   const side = (typeof name === 'string' && Object.hasOwn(k_sides, name) && k_sides[name]) || 'other';
