@@ -1,21 +1,17 @@
 // The shell: token, address, connection, and the rooms. A room is one entry of the table below.
 import { html, render, useState, useEffect, useMemo } from './ui.js';
 import { Realtime } from './realtime.js';
-import { Calls } from './calls.js';
-import { Candidate } from './candidate.js';
-import { Chats } from './chats.js';
-import { Campaigns } from './campaigns.js';
 import { Connection } from './connection.js';
-import { Operations } from './operations.js';
+import { Room } from './room.js';
 import { SignIn } from './sign_in.js';
 
-/** path -> room; the first is where one starts. */
+/** path -> room, in ./<path>.js; the first is where one starts. */
 const k_rooms = [
-  { path: 'chats', title: 'Chats', view: Chats },
-  { path: 'calls', title: 'Calls', view: Calls },
-  { path: 'campaigns', title: 'Campaigns', view: Campaigns },
-  { path: 'candidate', title: 'Candidate', view: Candidate },
-  { path: 'operations', title: 'Operations', view: Operations },
+  { path: 'chats', title: 'Chats', view: 'Chats' },
+  { path: 'calls', title: 'Calls', view: 'Calls' },
+  { path: 'campaigns', title: 'Campaigns', view: 'Campaigns' },
+  { path: 'candidate', title: 'Candidate', view: 'Candidate' },
+  { path: 'operations', title: 'Operations', view: 'Operations' },
 ];
 
 const k_token = 'pgcast.token';
@@ -101,7 +97,7 @@ function House({ address, sign_in }) {
         <a href=${`#/${one.path}`} aria-current=${one === room ? 'page' : null}>${one.title}</a>`)}</nav>
       <${Connection} state=${state} />
     </header>
-    <${room.view} realtime=${realtime} query=${query} ask=${(path, content) => ask(path, token, content)} />`;
+    <${Room} room=${room} realtime=${realtime} query=${query} ask=${(path, content) => ask(path, token, content)} />`;
 }
 
 render(html`<${App} />`, document.getElementById('app'));

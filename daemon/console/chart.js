@@ -77,7 +77,7 @@ export function Chart({ columns, label, height, has_axes = false }) {
     // Loaded with the first chart: who only reads chats does not wait for it. Without it the caption
     // still says the numbers.
     import('./vendor/uplot.js').then(({ default: uPlot }) => {
-      if (is_gone) return;
+      if (is_gone || !box.current) return;
       const width = box.current.clientWidth;
       const tint = (made) => tint_unknown(made, latest.current.unknown);
       plot.current = new uPlot(options(uPlot, { width, height, has_axes, tint }), stacked(latest.current), box.current);

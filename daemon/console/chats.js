@@ -24,6 +24,7 @@ export function Chats({ realtime, query, ask }) {
   const target = session !== null ? { session } : { phone };
   const topic = session !== null ? `session:${session}` : phone !== null ? `phone:${phone}` : null;
   const peeks = useMemo(() => new Peeks(realtime), []);
+  const [wanted, set_wanted] = useState('');  // typed, perhaps before the campaigns have come
   const [followed, set_followed] = useState({});  // the session that a number leads to
   const open_id = session ?? (followed.topic === topic ? followed.session_id : null);
   const on_snapshot = (snapshot) => {
@@ -34,7 +35,8 @@ export function Chats({ realtime, query, ask }) {
   return html`<main class="room chats" data-open=${topic ? 'conversation' : 'list'}>
     <section class="list" aria-label="Sessions">
       <${CampaignPicker} campaigns=${campaigns} campaign=${campaign} />
-      <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${open_id} />
+      <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${open_id}
+        wanted=${wanted} set_wanted=${set_wanted} />
     </section>
     <section class="talk" aria-label="Conversation">
       ${topic
@@ -84,8 +86,7 @@ function CampaignPicker({ campaigns, campaign }) {
   </div>`;
 }
 
-function SessionList({ realtime, peeks, campaign, query, open_id }) {
-  const [wanted, set_wanted] = useState('');
+function SessionList({ realtime, peeks, campaign, query, open_id, wanted, set_wanted }) {
   const open = useRef(open_id);
   open.current = open_id;
   const { state, problem, set } = use_channel(realtime, campaign && `campaign:${campaign}`, { sessions: 1000 }, {
