@@ -35,8 +35,9 @@ export function Chats({ realtime, query, ask }) {
   return html`<main class="room chats" data-open=${topic ? 'conversation' : 'list'}>
     <section class="list" aria-label="Sessions">
       <${CampaignPicker} campaigns=${campaigns} campaign=${campaign} />
+      <${Finder} wanted=${wanted} set_wanted=${set_wanted} link=${(to) => link(query, to)} />
       <${SessionList} key=${campaign} realtime=${realtime} peeks=${peeks} campaign=${campaign} query=${query} open_id=${open_id}
-        wanted=${wanted} set_wanted=${set_wanted} />
+        wanted=${wanted} />
     </section>
     <section class="talk" aria-label="Conversation">
       ${topic
@@ -86,7 +87,7 @@ function CampaignPicker({ campaigns, campaign }) {
   </div>`;
 }
 
-function SessionList({ realtime, peeks, campaign, query, open_id, wanted, set_wanted }) {
+function SessionList({ realtime, peeks, campaign, query, open_id, wanted }) {
   const open = useRef(open_id);
   open.current = open_id;
   const { state, problem, set } = use_channel(realtime, campaign && `campaign:${campaign}`, { sessions: 1000 }, {
@@ -104,7 +105,6 @@ function SessionList({ realtime, peeks, campaign, query, open_id, wanted, set_wa
   const now = use_now(30_000);
   const sessions = useMemo(() => listed(state, wanted), [state, wanted]);
   return html`
-    <${Finder} wanted=${wanted} set_wanted=${set_wanted} link=${(target) => link(query, target)} />
     ${problem && html`<${Problem}>${join_sentence(problem, 'this campaign')}<//>`}
     <div class="sessions" ref=${box}>
       <${Windowed} box=${box} items=${sessions} key_of=${id_of} estimate=${() => 62} margin=${300} place=${place} keeps_place=${false}

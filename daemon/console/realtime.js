@@ -9,7 +9,7 @@ const k_join_timeout = 10_000;
 const k_heartbeat = 25_000;
 const k_heartbeat_timeout = 10_000;
 const k_settled = 400;          // a resume is over when nothing came for this long,
-const k_settled_at_most = 5000; // or after this long on a busy topic
+const k_settled_at_most = 10_000; // or after this long on a busy topic
 const k_remembered_ids = 5000;
 
 /** Waiting time in ms before attempt n (0 is the first), spread by up to a fifth. */
@@ -122,7 +122,7 @@ export class Realtime {
   opened() {
     this.attempt = 0;
     this.heartbeat_timer = setInterval(() => this.heartbeat(), k_heartbeat);
-    if (this.lost_at) this.recovery = new Recovery(Date.now() - this.lost_at, () => this.recovered());
+    if (this.lost_at) this.recovery = new Recovery(Date.now() - this.lost_at, this.channels.size, () => this.recovered());
     this.lost_at = null;
     this.say('connected');
     for (const channel of this.channels.values()) channel.send_join();
@@ -238,12 +238,12 @@ class Channel {
     if (status === 'ok') {
       this.is_joined = true;
       this.attempt = 0;
-      this.realtime.recovery?.touch();
+      this.realtime.recovery?.answered();
       return this.handlers.joined?.();
     }
     const reason = String(response.reason ?? Object.values(response).join(', '));
     if (is_token_refused(reason)) return this.realtime.refuse(reason);
-    this.realtime.recovery?.touch();
+    this.realtime.recovery?.answered();
     this.rejoin(reason);
   }
 
@@ -269,10 +269,11 @@ class Channel {
   }
 }
 
-/** Counts what a resume brings, until it has settled. */
+/** Counts what a resume brings, until all of `joins` are answered and it has settled. */
 class Recovery {
-  constructor(outage_ms, done) {
+  constructor(outage_ms, joins, done) {
     this.outage_ms = outage_ms;
+    this.joins = joins;
     this.ids = new Set();
     this.is_fresh = false;
     this.done = done;
@@ -288,10 +289,16 @@ class Recovery {
     this.touch();
   }
 
+  answered() {
+    this.joins -= 1;
+    this.touch();
+  }
+
   touch() {
     this.ends_by ??= Date.now() + k_settled_at_most;
+    const settles = this.joins > 0 ? k_settled_at_most : k_settled;
     clearTimeout(this.timer);
-    this.timer = setTimeout(this.done, Math.max(0, Math.min(k_settled, this.ends_by - Date.now())));
+    this.timer = setTimeout(this.done, Math.max(0, Math.min(settles, this.ends_by - Date.now())));
   }
 
   cancel() {

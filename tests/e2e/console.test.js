@@ -159,10 +159,12 @@ test('Console_PhoneWidth_NeverScrollsSideways', async () => {
 });
 
 test('Console_DaemonRestarts_SaysWhatWasRecovered', { timeout: 90_000 }, async () => {
-  const session = await add_session(world);
+  const campaign = await add_campaign(world);
+  const session = await add_session(world, { campaign });
   await say(world, session, 'before');
-  const page = await open({ session });
+  const page = await open({ campaign, session });
   await page.locator('.message', { hasText: 'before' }).waitFor();
+  await page.locator('.sessions a', { hasText: session }).waitFor(); // what has not come yet would be loaded afresh
   await world.daemon.kill('SIGKILL');
   await page.getByText('Reconnecting, offline for').first().waitFor();
   for (const text of ['missed 1', 'missed 2', 'missed 3']) await say(world, session, text);
