@@ -18,7 +18,7 @@ TEST(Error, TextCode_OfEveryNumber_IsStableAndUnique) {
     ++known;
     EXPECT_TRUE(codes.insert(code).second) << code;
   }
-  EXPECT_EQ(known, 41);
+  EXPECT_EQ(known, 42);
   EXPECT_EQ(text_code(errc::cursor_too_old), "cursor_too_old");
   EXPECT_EQ(text_code(errc::cursor_invalid), "cursor_invalid");
   EXPECT_EQ(text_code(errc::cursor_foreign), "cursor_foreign");
