@@ -28,7 +28,7 @@ function read_anew(message) {
   const side = (typeof name === 'string' && Object.hasOwn(k_sides, name) && k_sides[name]) || 'other';
   const time = to_date(message.timestamp ?? data.timestamp ?? null);
   const status = typeof message.status === 'string' ? message.status : null;
-  if (text === null) return { ...raw(json_text(message), name), side, time, status };
+  if (text === null) return { ...raw(json_text(message, 2), name), side, time, status };
   return { side, name: String(name ?? 'message'), text, time, status, is_raw: false };
 }
 
@@ -64,9 +64,9 @@ function raw(text, name) {
 }
 
 /** JSON that people can read; a value nested deeper than the browser can write is only named. */
-function json_text(value) {
+function json_text(value, indent) {
   try {
-    return JSON.stringify(value, null, 2);
+    return JSON.stringify(value, null, indent);
   } catch {
     return '(a deeply nested value)';
   }
