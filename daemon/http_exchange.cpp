@@ -80,7 +80,8 @@ asio::awaitable<bool> http_exchange::read_header() {
   parser_->header_limit(static_cast<std::uint32_t>(header_bytes_));
   parser_->body_limit(boost::none);  // who reads the body says how much
   const bool is_read = co_await in_time(receive_header());
-  if (!is_read) metrics().handshakes_refused[refusal::timeout].add();
+  // A connection that was kept, or opened ahead, and has said nothing refuses nothing.
+  if (!is_read && buffer_.size() > 0) metrics().handshakes_refused[refusal::timeout].add();
   if (failed_ == http::error::header_limit) {
     failed_ = {};
     metrics().handshakes_refused[refusal::too_large].add();

@@ -29,7 +29,7 @@ const k_pictures = [
   { file: 'campaigns-dark', room: 'campaigns', query: { campaign: 'care-assistants' }, colorScheme: 'dark' },
   { file: 'chats-phone', room: 'chats', query: { campaign: 'hgv-drivers', session: 'sess-harry' }, viewport: k_phone },
   { file: 'campaigns-phone', room: 'campaigns', viewport: k_phone },
-  { file: 'calls', room: 'calls' },
+  { file: 'calls', room: 'calls', query: { campaign: 'care-assistants', call: 'call-chloe-1' } },
   { file: 'candidate', room: 'candidate', query: { phone: '+447700900103' } },
   { file: 'operations', room: 'operations' },
 ];
