@@ -121,11 +121,12 @@ test('Chats_RowsChangedWhileAPageIsOnItsWay_AreRight', async () => {
   const session = await add_session(world, { phone: fresh_phone() });
   await fill(session, 1500);
   const page = await open({ session });
-  let answers = 0;
+  let is_changed = false;
   await page.route('**/messages?*', async (route) => {
     const answer = await route.fetch();
-    answers += 1;
-    if (answers === 3) { // the page with the oldest, read before the changes
+    const is_last = (await answer.json()).next === null; // the page with the oldest, read before the changes
+    if (is_last && !is_changed) {
+      is_changed = true;
       await world.query(`DELETE FROM chat_history WHERE session_id = $1 AND message->>'text' = 'message 2'`, [session]);
       await world.query(`UPDATE chat_history SET message = message || '{"text": "changed"}' WHERE session_id = $1 AND message->>'text' = 'message 4'`, [session]);
       await say(world, session, 'the changes came');
