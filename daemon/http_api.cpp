@@ -77,9 +77,7 @@ http_response answer_ticket(const http_request& r, std::string ticket) {
 /// The state of a moment: nobody keeps it.
 http_response answer_moment(const http_request& r, std::string body) {
   metrics().api_requests[api_outcome::ok].add();
-  const std::string identity = body;
-  auto reply = encode_answer(r, "application/json", std::move(body), identity);
-  reply.erase(http::field::etag);
+  auto reply = encode_moment(r, "application/json", std::move(body));
   reply.set(http::field::cache_control, "no-store");
   return as_api(r, std::move(reply));
 }

@@ -87,12 +87,11 @@ std::optional<http_response> not_modified(const http_request& r, const char* typ
 }
 
 /// `packed` is the gzip form, empty: there is none.
-http_response encoded(const http_request& r, const char* type, std::string body, std::string packed,
-                      std::string_view tag) {
+http_response encoded(const http_request& r, const char* type, std::string body,
+                      std::string packed) {
   const bool is_packed = !packed.empty();
   auto reply = answer(r, http::status::ok, type, is_packed ? std::move(packed) : std::move(body));
   if (is_packed) reply.set(http::field::content_encoding, "gzip");
-  reply.set(http::field::etag, tag);
   return reply;
 }
 
@@ -126,10 +125,16 @@ http_response encode_answer(const http_request& r, const char* type, std::string
                             std::string_view identity) {
   const auto tag = tag_of(identity);
   if (auto reply = not_modified(r, type, tag)) return *std::move(reply);
+  auto reply = encode_moment(r, type, std::move(body));
+  reply.set(http::field::etag, tag);
+  return reply;
+}
+
+http_response encode_moment(const http_request& r, const char* type, std::string body) {
   const bool is_compressed =
       body.size() >= k_least_compressed && accepts_gzip(header(r, http::field::accept_encoding));
   auto packed = is_compressed ? compress(body, k_fast) : std::string{};
-  return encoded(r, type, std::move(body), std::move(packed), tag);
+  return encoded(r, type, std::move(body), std::move(packed));
 }
 
 fixed_body make_fixed_body(std::string_view text) {
@@ -141,7 +146,9 @@ fixed_body make_fixed_body(std::string_view text) {
 http_response encode_answer(const http_request& r, const char* type, const fixed_body& body) {
   if (auto reply = not_modified(r, type, body.tag)) return *std::move(reply);
   const bool takes_packed = accepts_gzip(header(r, http::field::accept_encoding));
-  return encoded(r, type, std::string{body.text}, takes_packed ? body.packed : "", body.tag);
+  auto reply = encoded(r, type, std::string{body.text}, takes_packed ? body.packed : "");
+  reply.set(http::field::etag, body.tag);
+  return reply;
 }
 
 }  // namespace pgcast

@@ -18,6 +18,9 @@ bool has_tag(std::string_view if_none_match, std::string_view tag);
 http_response encode_answer(const http_request& r, const char* type, std::string body,
                             std::string_view identity);
 
+/// The same for what is true for a moment: nobody keeps it, so it has no ETag.
+http_response encode_moment(const http_request& r, const char* type, std::string body);
+
 /// A body that never changes, with what is made of it once.
 struct fixed_body {
   std::string_view text;  ///< must outlive it
