@@ -7,7 +7,7 @@ import { use_calls } from './calls_source.js';
 import { join_sentence } from './channel.js';
 import { use_campaigns } from './chats.js';
 import { SessionLinks } from './session_links.js';
-import { ago, clock, day_name, is_zone } from './time.js';
+import { ago, clock, day_name, zone_of } from './time.js';
 
 const k_shown_at_once = 150;
 
@@ -17,8 +17,6 @@ function link(query, changes) {
   for (const [key, value] of Object.entries(changes)) value === null ? next.delete(key) : next.set(key, value);
   return `#/calls?${next}`;
 }
-
-export const zone_of = (session) => (is_zone(session?.tz) ? session.tz : 'UTC');
 
 export function Calls({ realtime, query, ask }) {
   const campaigns = use_campaigns(ask);

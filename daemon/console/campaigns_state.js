@@ -1,4 +1,5 @@
 // What the room Campaigns knows, as plain values.
+import { is_met } from './objective.js';
 import { to_date } from './time.js';
 
 const k_kept = 15 * 60_000;  // how far back the larger chart looks
@@ -127,6 +128,6 @@ export function phase_of(row, now) {
 export function progress_of(objectives) {
   if (objectives === null || typeof objectives !== 'object' || Array.isArray(objectives)) return { met: 0, all: 0 };
   const values = Object.values(objectives);
-  const met = values.filter((one) => one === true || one?.value === true || one?.met === true).length;
+  const met = values.filter(is_met).length;
   return { met, all: values.length };
 }

@@ -6,7 +6,7 @@ import { Profile } from './candidate_profile.js';
 import { use_channel, join_sentence } from './channel.js';
 import { Finder, use_now } from './chats.js';
 import { use_sticky_end } from './sticky_end.js';
-import { day_key, day_name, is_zone } from './time.js';
+import { day_key, day_name, zone_of } from './time.js';
 
 const k_shown_at_once = 300;
 
@@ -30,7 +30,7 @@ function One({ realtime, ask, topic, finder }) {
   });
   use_campaign_of(state, set, ask);
   const now = use_now(30_000);
-  const zone = is_zone(state.session?.tz) ? state.session.tz : 'UTC';
+  const zone = zone_of(state.session);
   const is_phone = topic.startsWith('phone:');
   return html`<main class="room candidate">
     <aside class="list" aria-label="Candidate">

@@ -1,6 +1,7 @@
 // What the room Candidate knows of one person, as plain values, and its timeline.
 import { apply_to_conversation, conversation_of, empty_conversation } from './chat_state.js';
 import { read_message } from './message.js';
+import { is_met } from './objective.js';
 import { to_date } from './time.js';
 
 /** A conversation with its calls and changes of objectives by id; times also has `call <id>`, `objective <id>`. */
@@ -134,7 +135,6 @@ function timed(state, list, kind, column) {
 }
 
 const is_object = (value) => value !== null && typeof value === 'object';
-const is_met = (one) => one === true || one?.value === true || one?.met === true;
 
 /** The objectives of the campaign's template and of the session: [{name, is_met, value}], the template's first. */
 export function objectives_of({ session, campaign }) {

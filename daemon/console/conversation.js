@@ -4,8 +4,9 @@ import { apply_to_conversation, conversation_of, empty_conversation } from './ch
 import { use_channel, join_sentence } from './channel.js';
 import { Messages } from './messages.js';
 import { use_older } from './older.js';
+import { is_met } from './objective.js';
 import { SessionLinks } from './session_links.js';
-import { is_zone } from './time.js';
+import { zone_of } from './time.js';
 
 const k_sides = { all: 'All', user: 'Candidate', agent: 'Agent' };
 
@@ -20,7 +21,7 @@ export function Conversation({ realtime, ask, topic, side, set_side, on_snapshot
   });
   const older = use_older(ask, state, set);
   const shown = Object.hasOwn(k_sides, side) ? side : 'all';
-  const zone = is_zone(state.session?.tz) ? state.session.tz : 'UTC';
+  const zone = zone_of(state.session);
   const typed = topic.slice(topic.indexOf(':') + 1);
   const what = topic.startsWith('phone:') ? 'this number' : 'this session';
   return html`
@@ -67,7 +68,6 @@ function Sides({ side, set_side }) {
 /** How many objectives are met: JSON true, or an object whose value or met is true. */
 function Objectives({ objectives }) {
   if (!objectives || typeof objectives !== 'object' || Array.isArray(objectives)) return null;
-  const is_met = (one) => one === true || one?.value === true || one?.met === true;
   const names = Object.keys(objectives);
   if (names.length === 0) return null;
   const met = names.filter((name) => is_met(objectives[name]));

@@ -63,7 +63,7 @@ export function ago(date, now) {
 }
 
 /** Whether a zone is known to this browser. */
-export function is_zone(zone) {
+function is_zone(zone) {
   try {
     return Boolean(zone && new Intl.DateTimeFormat(undefined, { timeZone: zone }));
   } catch {
@@ -82,3 +82,6 @@ export function moment(date, now = new Date()) {
 export function long_moment(date) {
   return format(undefined, 'long moment', { dateStyle: 'long', timeStyle: 'medium' }).format(date);
 }
+
+/** Where the times of a session are told. */
+export const zone_of = (session) => (is_zone(session?.tz) ? session.tz : 'UTC');
