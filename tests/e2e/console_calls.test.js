@@ -2,26 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
-import { use_browser } from './fixture/browser.js';
+import { open_room, use_browser } from './fixture/browser.js';
 import { violations } from './fixture/axe.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, fresh_phone } from './fixture/rows.js';
-import { mint } from './fixture/token.js';
 
 const world = use_world();
 const browser = use_browser();
 const hostile = '<img src=x onerror="alert(1)"><script>alert(2)</script>';
 
 /** A signed-in page at that address of the room. */
-async function open(query, options) {
-  const page = await browser.page(options);
-  await page.goto(`${world.daemon.url}/#token=${mint()}`);
-  await page.locator('.connection[data-state=connected]').waitFor();
-  await page.evaluate((text) => {
-    location.hash = text;
-  }, `#/calls?${new URLSearchParams(query)}`);
-  return page;
-}
+const open = (query, options) => open_room(browser, world.daemon, `#/calls?${new URLSearchParams(query)}`, options);
 
 async function add_call(session, { id = fresh('call'), status = 'ringing', called_at = '2026-03-01T12:00:00Z', batch = null, ...more } = {}) {
   await world.query(`INSERT INTO call_info (call_id, session_id, status, called_at, batch_call_id, duration, transcript, recording_url, analysis)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
-import { use_browser } from './fixture/browser.js';
+import { open_room, use_browser } from './fixture/browser.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, fresh_phone, say } from './fixture/rows.js';
 import { mint } from './fixture/token.js';
@@ -14,15 +14,7 @@ const world = use_world({ env: { PGCAST_STATS_INTERVAL: '100ms' } });
 const browser = use_browser();
 
 /** A signed-in page in the room, of the whole list or of one campaign. */
-async function open(campaign, { token = mint(), ...options } = {}) {
-  const page = await browser.page(options);
-  await page.goto(`${world.daemon.url}/#token=${token}`);
-  await page.getByText('Connected').first().waitFor();
-  await page.evaluate((query) => {
-    location.hash = `#/campaigns${query ? `?${new URLSearchParams(query)}` : ''}`;
-  }, campaign === undefined ? null : { campaign });
-  return page;
-}
+const open = (campaign, options) => open_room(browser, world.daemon, `#/campaigns${campaign === undefined ? '' : `?${new URLSearchParams({ campaign })}`}`, options);
 
 const card = (page, campaign) => page.locator('.card').filter({ has: page.getByRole('link', { name: campaign, exact: true }) });
 const counter = (place, name) => place.locator(`[data-counter=${name}] dd`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fresh, use_world } from './fixture/world.js';
-import { use_browser } from './fixture/browser.js';
+import { open_room, use_browser } from './fixture/browser.js';
 import { violations } from './fixture/axe.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, fresh_phone } from './fixture/rows.js';
@@ -13,15 +13,7 @@ const browser = use_browser();
 const hostile = '<img src=x onerror="alert(1)"><script>alert(2)</script>';
 
 /** A signed-in page at that address of the room. */
-async function open(query, options) {
-  const page = await browser.page(options);
-  await page.goto(`${world.daemon.url}/#token=${mint()}`);
-  await page.locator('.connection[data-state=connected]').waitFor();
-  await page.evaluate((text) => {
-    location.hash = text;
-  }, `#/candidate?${new URLSearchParams(query)}`);
-  return page;
-}
+const open = (query, options) => open_room(browser, world.daemon, `#/candidate?${new URLSearchParams(query)}`, options);
 
 const minute = (value) => `2026-03-01T12:${String(value).padStart(2, '0')}:00Z`;
 

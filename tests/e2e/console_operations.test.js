@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import axe from 'axe-core';
 import { fresh, use_world } from './fixture/world.js';
-import { use_browser } from './fixture/browser.js';
+import { open_room, use_browser } from './fixture/browser.js';
 import { until } from './fixture/process.js';
 import { add_campaign, add_session, say } from './fixture/rows.js';
 import { k_secret, mint, sign } from './fixture/token.js';
@@ -15,15 +15,7 @@ const state_text = readFileSync(new URL('../../daemon/console/operations_state.j
 const state = await import(`data:text/javascript,${encodeURIComponent(state_text)}`);
 
 /** The room, signed in. */
-async function open({ token = mint(), query = '', ...options } = {}) {
-  const page = await browser.page(options);
-  await page.goto(`${world.daemon.url}/#token=${token}`);
-  await page.getByText('Connected').first().waitFor();
-  await page.evaluate((to) => {
-    location.hash = to;
-  }, `#/operations${query}`);
-  return page;
-}
+const open = ({ query = '', ...options } = {}) => open_room(browser, world.daemon, `#/operations${query}`, options);
 
 const tile = (page, name) => page.locator('.tile', { hasText: name }).locator('.value');
 const row = (page, text) => page.locator('tr', { hasText: text });
